@@ -8,6 +8,11 @@ namespace Sharpvisor.VMBus;
 /// </summary>
 public interface IChannelHandler
 {
+    /// <summary>The guest has been told that the channel is open: a VSP that speaks first may write now. First callback.</summary>
+    void OnOpened(VmbusChannel channel)
+    {
+    }
+
     /// <summary>A packet the guest wrote.</summary>
     /// <returns>
     /// True: consumed. False: not now; the packet stays in the ring and is delivered again after <see cref="OnWritable"/>
