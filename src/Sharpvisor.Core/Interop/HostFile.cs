@@ -1,5 +1,5 @@
 // Host file operations the .NET class library does not have, or has only with exceptions: vectored positional I/O with its
-// errno, hole punching and whole-file locks (pread(2), preadv2(2), fallocate(2), flock(2)).
+// errno, hole punching and whole-file locks (preadv2(2), fallocate(2), fcntl(2) F_OFD_SETLK).
 using System.Buffers;
 using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
@@ -15,9 +15,9 @@ public static unsafe partial class HostFile
     public const int ENOSPC = 28;
     public const int EOPNOTSUPP = 95;
 
-    private const int LOCK_SH = 1;
-    private const int LOCK_EX = 2;
-    private const int LOCK_NB = 4;
+    private const int F_OFD_SETLK = 37;
+    private const short F_RDLCK = 0;
+    private const short F_WRLCK = 1;
     private const int FALLOC_FL_KEEP_SIZE = 1;
     private const int FALLOC_FL_PUNCH_HOLE = 2;
     private const int RWF_NOWAIT = 8;
@@ -27,8 +27,13 @@ public static unsafe partial class HostFile
 
     /// <summary>Takes a lock on the whole file that lasts while the handle (or a duplicate) is open, whatever happens to the process.</summary>
     /// <returns>False when another open file holds a conflicting lock.</returns>
-    public static bool TryLock(SafeFileHandle file, bool exclusive) =>
-        flock(file, (exclusive ? LOCK_EX : LOCK_SH) | LOCK_NB) == 0;
+    /// <remarks>An open file description lock, not flock(2): the class library takes those itself on every file it opens.</remarks>
+    public static bool TryLock(SafeFileHandle file, bool exclusive)
+    {
+        // Start 0, length 0: all of it, however long it gets.
+        var request = new FileLock { Type = exclusive ? F_WRLCK : F_RDLCK };
+        return fcntl(file, F_OFD_SETLK, &request) == 0;
+    }
 
     /// <summary>Deallocates a byte range, which then reads as zeros; the file keeps its size. 0 or a negated errno.</summary>
     public static int PunchHole(SafeFileHandle file, long offset, long bytes) =>
@@ -107,7 +112,7 @@ public static unsafe partial class HostFile
     }
 
     [LibraryImport("libc", SetLastError = true)]
-    private static partial int flock(SafeFileHandle fd, int operation);
+    private static partial int fcntl(SafeFileHandle fd, int command, FileLock* argument);
 
     [LibraryImport("libc", SetLastError = true)]
     private static partial int fallocate(SafeFileHandle fd, int mode, long offset, long length);
@@ -120,6 +125,17 @@ public static unsafe partial class HostFile
 
     [LibraryImport("libc", SetLastError = true)]
     private static partial nint pwritev(SafeFileHandle fd, IoVector* vectors, int count, long offset);
+
+    /// <summary>struct flock.</summary>
+    [StructLayout(LayoutKind.Sequential)]
+    private struct FileLock
+    {
+        public short Type;
+        public short Whence;
+        public long Start;
+        public long Length;
+        public int Pid;
+    }
 
     /// <summary>struct iovec.</summary>
     [StructLayout(LayoutKind.Sequential)]

@@ -2,6 +2,7 @@
 // shows as a finished CD-ROM with one data track (or DVD-ROM above CD sizes), which is what drivers/scsi/sr.c and
 // drivers/cdrom/cdrom.c ask about.
 using System.Buffers.Binary;
+using System.Runtime.CompilerServices;
 using Sharpvisor.Core;
 
 namespace Sharpvisor.Storage.Scsi;
@@ -212,6 +213,7 @@ public sealed partial class ScsiDvd : IScsiTarget
         return FinishReadAsync(request, medium.ReadAsync((long)range.Lba * medium.LogicalSectorBytes, request.Data), bytes);
     }
 
+    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder))]
     private static async ValueTask FinishReadAsync(ScsiRequest request, ValueTask<DiskStatus> read, long bytes) =>
         CommonCommands.Finish(request, await read.ConfigureAwait(false), bytes);
 
@@ -220,14 +222,14 @@ public sealed partial class ScsiDvd : IScsiTarget
     {
         Span<byte> cdb = request.Cdb;
         int expectedType = (cdb[1] >> 2) & 7;
-        uint blocks = BinaryPrimitives.ReadUInt32BigEndian(cdb[5..]) & 0xFFFFFF00;
+        uint blocks = BinaryPrimitives.ReadUInt32BigEndian(cdb[5..]) & 0x00FFFFFF;
         if (expectedType is not (0 or 2) || (cdb[9] & 0xF8) != 0x10 || (cdb[10] & 7) != 0)
         {
             request.Fail(SenseKey.IllegalRequest, (cdb[9] & 0xF8) == 0 ? Asc.InvalidFieldInCdb : Asc.IllegalModeForThisTrack);
             return ValueTask.CompletedTask;
         }
 
-        return Read(request, medium, new BlockRange(BinaryPrimitives.ReadUInt32BigEndian(cdb[2..]), blocks >> 8));
+        return Read(request, medium, new BlockRange(BinaryPrimitives.ReadUInt32BigEndian(cdb[2..]), blocks));
     }
 
     private void StartStopUnit(ScsiRequest request)
