@@ -20,10 +20,8 @@ internal unsafe struct EngineBlock
     public uint BreakpointHits;
     /// <summary>Causes to set in DR6 when the recorded #DB is delivered.</summary>
     public uint Dr6;
-    /// <summary>The vector being delivered while an exception or interrupt is under way; -1 otherwise.</summary>
-    public int Delivering;
-    /// <summary>Set while a delivery (not an instruction) makes accesses: EXT in error codes.</summary>
-    public uint ExternalEvent;
+    /// <summary>RIP after the far transfer being executed; a task switch saves it.</summary>
+    public ulong NextRip;
 
     public static EngineBlock* Of(VpState* s) => (EngineBlock*)s->EnginePrivate;
 }
