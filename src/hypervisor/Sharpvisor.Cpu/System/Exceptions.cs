@@ -29,7 +29,7 @@ internal static unsafe partial class Exceptions
         public readonly uint IdtError => ((uint)Vector << 3) | 2 | Ext;
     }
 
-    /// <summary>Delivers <see cref="Vp.PendingFault"/> (RIP: of the faulting instruction, or after it for traps), with #DF and triple fault.</summary>
+    /// <summary>Delivers <see cref="EngineBlock.Fault"/> (RIP: of the faulting instruction, or after it for traps), with #DF and triple fault.</summary>
     public static void Deliver(Vp vp)
     {
         VpState* s = vp.State;
@@ -62,7 +62,7 @@ internal static unsafe partial class Exceptions
     }
 
     /// <summary>INT1 and #DB traps: no privilege check. RIP: after the instruction.</summary>
-    public static void DeliverDebugTrap(Vp vp, uint dr6)
+    public static void DeliverDebugTrap(Vp vp, ulong dr6)
     {
         _ = Faults.RecordDebug(vp.State, dr6);
         Deliver(vp);
@@ -71,24 +71,22 @@ internal static unsafe partial class Exceptions
     private static Event Take(Vp vp, ulong rip)
     {
         VpState* s = vp.State;
-        PendingFault fault = vp.PendingFault;
-        vp.PendingFault = default;
+        PendingFault fault = EngineBlock.Of(s)->Fault;
+        EngineBlock.Of(s)->Fault = default;
         if (fault.Vector == Vector.PF)
         {
             s->Cr2 = fault.Cr2;
         }
         else if (fault.Vector == Vector.DB)
         {
-            EngineBlock* block = EngineBlock.Of(s);
-            s->Dr[6] = (s->Dr[6] & ~0xFUL) | block->Dr6 | DebugRegisters.Dr6Fixed;
+            s->Dr[6] = (s->Dr[6] & ~0xFUL) | fault.Dr6 | DebugRegisters.Dr6Fixed;
             s->Dr[7] &= ~DebugRegisters.GeneralDetect;
-            block->Dr6 = 0;
         }
 
         return new Event
         {
             Vector = fault.Vector,
-            HasErrorCode = fault.HasErrorCode,
+            HasErrorCode = fault.HasErrorCode != 0,
             ErrorCode = fault.ErrorCode,
             ReturnRip = rip,
             FaultRip = rip,
@@ -104,7 +102,7 @@ internal static unsafe partial class Exceptions
         while (true)
         {
             uint cpl = s->Cpl;
-            vp.PendingFault = default;
+            EngineBlock.Of(s)->Fault = default;
             bool delivered = !Segments.IsProtected(s) ? RealMode(s, e)
                 : Segments.IsLongMode(s) ? LongMode(s, e)
                 : ProtectedMode(vp, ref e);
@@ -117,7 +115,7 @@ internal static unsafe partial class Exceptions
             Segments.SetCpl(s, cpl);
             if (e.Vector == Vector.DF && !e.External)
             {
-                vp.PendingFault = default;
+                EngineBlock.Of(s)->Fault = default;
                 vp.TripleFault = true;
                 return;
             }

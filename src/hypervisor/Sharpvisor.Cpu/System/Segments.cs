@@ -18,13 +18,8 @@ internal static unsafe class Segments
 
     public static bool IsCanonical(ulong address) => (address + 0x8000_0000_0000UL) >> 48 == 0;
 
-    /// <summary>Recomputes what depends on CPL, CS and the control registers.</summary>
-    public static void ContextChanged(VpState* s)
-    {
-        Vp vp = Vp.Of(s);
-        vp.Mmu.UpdateContext();
-        vp.ModeChanged();
-    }
+    /// <summary>Recomputes what depends on CPL and RFLAGS.AC. Code caches need no notice: their tags hold the mode.</summary>
+    public static void ContextChanged(VpState* s) => Vp.Of(s).Mmu.UpdateContext();
 
     /// <summary>Changes the CPL for accesses that follow; the caller calls <see cref="ContextChanged"/> when it is final.</summary>
     public static void SetCpl(VpState* s, uint cpl)
@@ -122,7 +117,7 @@ internal static unsafe class Segments
         ulong low = descriptor.Low | (1UL << 40);
         if (!Locate(s, selector, 8, out ulong linear) || !GuestAccess.StoreSystem(s, linear + 5, (byte)(low >> 40)))
         {
-            return Vp.Of(s).PendingFault.Active ? false : Faults.Record(s, Vector.GP, Error(selector, 0));
+            return EngineBlock.Of(s)->Fault.Pending == 0 && Faults.Record(s, Vector.GP, Error(selector, 0));
         }
 
         descriptor = descriptor with { Low = low };

@@ -243,10 +243,10 @@ internal static unsafe class TaskSwitch
             return true;
         }
 
-        ref PendingFault fault = ref Vp.Of(s).PendingFault;
-        if (fault.Vector == Vector.GP)
+        PendingFault* fault = &EngineBlock.Of(s)->Fault;
+        if (fault->Vector == Vector.GP)
         {
-            fault.Vector = Vector.TS;
+            fault->Vector = Vector.TS;
         }
 
         return false;
