@@ -1,4 +1,6 @@
 // The one entry point of the floating point and SIMD area: which handler executes which Iced Code.
+using Sharpvisor.Cpu.Decode;
+
 namespace Sharpvisor.Cpu.Interpreter.Fp;
 
 internal static class FpHandlers

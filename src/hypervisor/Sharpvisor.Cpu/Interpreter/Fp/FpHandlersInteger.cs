@@ -1,5 +1,6 @@
 // Registration table: SSE integer, logic and shuffle instructions.
 using Iced.Intel;
+using Sharpvisor.Cpu.Decode;
 using Sharpvisor.Cpu.Interpreter.Fp.Sse;
 
 namespace Sharpvisor.Cpu.Interpreter.Fp;

@@ -1,5 +1,6 @@
 // Registration table: MMX.
 using Iced.Intel;
+using Sharpvisor.Cpu.Decode;
 using Sharpvisor.Cpu.Interpreter.Fp.Mmx;
 using Sharpvisor.Cpu.Interpreter.Fp.Sse;
 

@@ -1,5 +1,6 @@
 // Registration table: SSE data movement, state saving, x87 control.
 using Iced.Intel;
+using Sharpvisor.Cpu.Decode;
 using Sharpvisor.Cpu.Interpreter.Fp.Sse;
 using Sharpvisor.Cpu.Interpreter.Fp.State;
 using Sharpvisor.Cpu.Interpreter.Fp.X87;

@@ -2,7 +2,9 @@
 // every MMX instruction but EMMS sets TOP to 0 and all tags to valid, and a written register's exponent to all ones.
 using System.Runtime.CompilerServices;
 using System.Runtime.Intrinsics;
+using Sharpvisor.Cpu.Decode;
 using Sharpvisor.Cpu.Interpreter.Fp.Sse;
+using Sharpvisor.Cpu.System;
 using static Sharpvisor.Cpu.Interpreter.Fp.Sse.SseAccess;
 
 namespace Sharpvisor.Cpu.Interpreter.Fp.Mmx;

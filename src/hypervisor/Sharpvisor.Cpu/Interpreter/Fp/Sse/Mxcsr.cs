@@ -1,4 +1,7 @@
 // MXCSR: Intel SDM Vol. 1, 10.2.3.
+using Sharpvisor.Cpu.Decode;
+using Sharpvisor.Cpu.System;
+
 namespace Sharpvisor.Cpu.Interpreter.Fp.Sse;
 
 internal static unsafe class Mxcsr

@@ -2,6 +2,9 @@
 // Intel SDM Vol. 2A 2.4 "SSE exception classes 1-9", Vol. 3A 14.1 (CR0.EM, CR0.TS, CR4.OSFXSR).
 using System.Runtime.CompilerServices;
 using System.Runtime.Intrinsics;
+using Sharpvisor.Cpu.Decode;
+using Sharpvisor.Cpu.Mmu;
+using Sharpvisor.Cpu.System;
 
 namespace Sharpvisor.Cpu.Interpreter.Fp.Sse;
 

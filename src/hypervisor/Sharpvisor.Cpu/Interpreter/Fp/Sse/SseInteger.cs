@@ -1,5 +1,6 @@
 // Handlers of the SSE instructions that cannot raise SIMD exceptions: integer, logic, shuffle, AES, SHA.
 using System.Runtime.Intrinsics;
+using Sharpvisor.Cpu.Decode;
 
 namespace Sharpvisor.Cpu.Interpreter.Fp.Sse;
 

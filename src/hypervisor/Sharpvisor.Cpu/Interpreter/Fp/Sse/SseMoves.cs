@@ -1,6 +1,8 @@
 // SSE data movement: Intel SDM Vol. 2, MOVAPS … MASKMOVDQU.
 using System.Runtime.CompilerServices;
 using System.Runtime.Intrinsics;
+using Sharpvisor.Cpu.Decode;
+using Sharpvisor.Cpu.Mmu;
 using static Sharpvisor.Cpu.Interpreter.Fp.Sse.SseAccess;
 
 namespace Sharpvisor.Cpu.Interpreter.Fp.Sse;

@@ -1,5 +1,8 @@
 // FXSAVE and FXRSTOR, and the legacy region that XSAVE shares with them: Intel SDM Vol. 1, 10.5.1 and 13.4.1.
+using Sharpvisor.Cpu.Decode;
 using Sharpvisor.Cpu.Interpreter.Fp.Sse;
+using Sharpvisor.Cpu.Mmu;
+using Sharpvisor.Cpu.System;
 
 namespace Sharpvisor.Cpu.Interpreter.Fp.State;
 

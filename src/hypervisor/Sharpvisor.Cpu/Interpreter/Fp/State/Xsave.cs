@@ -1,6 +1,9 @@
 // The XSAVE family for x87 and SSE state: Intel SDM Vol. 1, chapter 13.
 using System.Runtime.Intrinsics;
+using Sharpvisor.Cpu.Decode;
 using Sharpvisor.Cpu.Interpreter.Fp.Sse;
+using Sharpvisor.Cpu.Mmu;
+using Sharpvisor.Cpu.System;
 
 namespace Sharpvisor.Cpu.Interpreter.Fp.State;
 

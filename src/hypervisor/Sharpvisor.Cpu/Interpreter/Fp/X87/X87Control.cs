@@ -1,4 +1,7 @@
 // x87 control instructions: Intel SDM Vol. 1, 8.3.9; environment layouts 8.1.10.
+using Sharpvisor.Cpu.Decode;
+using Sharpvisor.Cpu.Mmu;
+using Sharpvisor.Cpu.System;
 using static Sharpvisor.Cpu.Interpreter.Fp.X87.X87State;
 
 namespace Sharpvisor.Cpu.Interpreter.Fp.X87;
@@ -23,7 +26,7 @@ internal static unsafe class X87Control
             return Refuse(s, op);
         }
 
-        s->Fsw = (ushort)(s->Fsw & ~(Exceptions | StackFault | ErrorSummary | Busy));
+        s->Fsw = (ushort)(s->Fsw & ~(ExceptionFlags | StackFault | ErrorSummary | Busy));
         return op + 1;
     }
 
@@ -106,7 +109,7 @@ internal static unsafe class X87Control
             return null;
         }
 
-        s->Fcw |= Exceptions;
+        s->Fcw |= ExceptionFlags;
         Summarize(s);
         return op + 1;
     }

@@ -1,14 +1,16 @@
 // The x87 register stack, status and control words: Intel SDM Vol. 1, 8.1.
 using System.Runtime.CompilerServices;
 using System.Runtime.Intrinsics;
+using Sharpvisor.Cpu.Decode;
 using Sharpvisor.Cpu.Interpreter.Fp.Sse;
+using Sharpvisor.Cpu.System;
 
 namespace Sharpvisor.Cpu.Interpreter.Fp.X87;
 
 internal static unsafe class X87State
 {
     public const ushort InitialControl = 0x37F;
-    public const ushort Exceptions = 0x3F;
+    public const ushort ExceptionFlags = 0x3F;
     public const ushort StackFault = 0x40;
     public const ushort ErrorSummary = 0x80;
     public const ushort C0 = 0x100;
@@ -90,7 +92,7 @@ internal static unsafe class X87State
 
     public static void Summarize(VpState* s)
     {
-        bool pending = (s->Fsw & ~s->Fcw & Exceptions) != 0;
+        bool pending = (s->Fsw & ~s->Fcw & ExceptionFlags) != 0;
         s->Fsw = (ushort)((s->Fsw & ~(ErrorSummary | Busy)) | (pending ? ErrorSummary | Busy : 0));
     }
 
