@@ -10,5 +10,6 @@ internal static class FpHandlers
         FpHandlersMoves.Register(t);
         FpHandlersInteger.Register(t);
         FpHandlersMmx.Register(t);
+        FpHandlersFloat.Register(t);
     }
 }
