@@ -92,13 +92,15 @@ internal static unsafe class BitTest<T, TChange>
                 return null;
             }
         }
-        else if ((op->Flags & OpFlags.Lock) == 0 || !LockedChange(s, linear, bit, out value, out bool faulted))
+        else if ((op->Flags & OpFlags.Lock) != 0)
         {
-            if ((op->Flags & OpFlags.Lock) != 0 && faulted)
+            if (!LockedChange(s, linear, bit, out value))
             {
                 return null;
             }
-
+        }
+        else
+        {
             if (!Sized<T>.LoadForWrite(s, linear, out value))
             {
                 return null;
@@ -111,21 +113,30 @@ internal static unsafe class BitTest<T, TChange>
         return op + 1;
     }
 
-    private static bool LockedChange(VpState* s, ulong linear, ulong bit, out ulong value, out bool faulted)
+    /// <returns>False: a fault was raised.</returns>
+    private static bool LockedChange(VpState* s, ulong linear, ulong bit, out ulong value)
     {
-        T* host = GuestAccess.Atomic<T>(s, linear, out faulted);
+        T* host = GuestAccess.Atomic<T>(s, linear, out bool faulted);
         value = 0;
-        if (host == null)
+        if (host != null)
+        {
+            do
+            {
+                value = Sized<T>.Widen(*host);
+            }
+            while (!Sized<T>.Exchange(host, value, TChange.Change(value, bit)));
+            return true;
+        }
+
+        if (faulted)
         {
             return false;
         }
 
-        do
+        lock (GuestAccess.SplitLock)
         {
-            value = Sized<T>.Widen(*host);
+            return Sized<T>.LoadForWrite(s, linear, out value) && Sized<T>.Store(s, linear, TChange.Change(value, bit));
         }
-        while (!Sized<T>.Exchange(host, value, TChange.Change(value, bit)));
-        return true;
     }
 }
 

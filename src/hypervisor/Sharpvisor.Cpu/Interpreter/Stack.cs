@@ -1,7 +1,6 @@
 // Pushes and pops in every stack size (Intel SDM Vol. 1, 6.2.3: 64-bit mode 8 bytes, else by SS.B).
 using System.Runtime.CompilerServices;
 using Sharpvisor.Cpu.Decode;
-using Sharpvisor.Cpu.Mmu;
 
 namespace Sharpvisor.Cpu.Interpreter;
 

@@ -1,5 +1,4 @@
 // What other threads ask of a VP: interrupts, TLB flushes, acknowledgements of code tracking, stop.
-using Sharpvisor.Cpu.Decode;
 using Sharpvisor.Cpu.System;
 
 namespace Sharpvisor.Cpu.Interpreter;
