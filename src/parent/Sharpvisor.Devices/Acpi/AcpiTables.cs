@@ -116,7 +116,6 @@ internal sealed class AcpiTables
         // No C2, no C3.
         Put16(96, 101);
         Put16(98, 1001);
-        Put8(106, 0x0D);
         Put8(108, CmosRtc.CenturyIndex);
         // IAPC_BOOT_ARCH: legacy devices, 8042, no VGA.
         Put16(109, 0x0007);

@@ -43,7 +43,6 @@ internal static class Dsdt
     private static byte[] PciRoot() => Aml.Device(
         "PCI0",
         Aml.Name("_HID", Aml.EisaId("PNP0A03")),
-        Aml.Name("_ADR", Aml.Integer(0)),
         Aml.Name("_UID", Aml.Integer(0)),
         Aml.Name("_CRS", Aml.Resources(
             Aml.BusNumbers(0, 0xFF),
@@ -111,7 +110,6 @@ internal static class Dsdt
                 Aml.MemoryWindow64(first, last))),
             Aml.Device(
                 "VMBS",
-                Aml.Name("_ADR", Aml.Integer(0)),
                 Aml.Name("_DDN", Aml.Text("VMBUS")),
                 Aml.Name("_HID", Aml.Text("VMBUS")),
                 Aml.Name("_UID", Aml.Integer(0)),
