@@ -330,12 +330,15 @@ public sealed partial class VirtualProcessor : ILocalApicOwner
         lock (_gate)
         {
             _parked = true;
+            Volatile.Write(ref _waiting, true);
+            Interlocked.MemoryBarrier();
             Monitor.PulseAll(_gate);
             while (((Requests)Volatile.Read(ref _requests) & (Requests.Freeze | Requests.Stop)) == Requests.Freeze)
             {
                 Monitor.Wait(_gate);
             }
 
+            Volatile.Write(ref _waiting, false);
             _parked = false;
         }
     }
