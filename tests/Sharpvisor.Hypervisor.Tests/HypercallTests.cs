@@ -119,8 +119,7 @@ public sealed class HypercallTests
         using TestMachine machine = new TestMachine(3).EnterKernel();
         machine.WriteQwords(Gpa, 0, 2, 0b101);
         Assert.Equal(3UL << 32, machine.Hypercall(FlushList | (3UL << 32), Gpa));
-        Assert.Equal([0, 0, 1], Enumerable.Range(0, 3).Select(i => machine.Engine(i).TlbFlushes));
-        Assert.True(machine.Engine(0).Events.HasFlag(VpEvents.FlushTlb));
+        Assert.Equal([1, 0, 1], Enumerable.Range(0, 3).Select(i => machine.Engine(i).TlbFlushes));
         machine.WriteQwords(Gpa, 0, 1, 0);
         Assert.Equal(0UL, machine.Hypercall(0x02, Gpa));
         Assert.Equal(1, machine.Engine(1).TlbFlushes);

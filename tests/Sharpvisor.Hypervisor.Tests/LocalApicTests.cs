@@ -17,7 +17,8 @@ public sealed class LocalApicTests
         Assert.Equal(0x0005_0014u, machine.Apic(0x30));
         Assert.Equal(0xFFu, machine.Apic(0xF0));
         Assert.Equal(0xFFFF_FFFFu, machine.Apic(0xE0));
-        Assert.Equal(0x10000u, machine.Apic(0x350));
+        Assert.Equal(0x700u, machine.Apic(0x350));
+        Assert.Equal(0x10000u, machine.Apic(0x350, 1));
     }
 
     [Fact]
@@ -162,6 +163,7 @@ public sealed class LocalApicTests
     {
         using TestMachine machine = new TestMachine().EnableApics();
         machine.Partition.ExternalInterrupts = new Pic();
+        machine.SetApic(0x350, 0x10700);
         machine.Partition.SetExternalInterrupt(true);
         Assert.Equal(-1, machine.Acknowledge());
         machine.SetApic(0x350, 0x700);

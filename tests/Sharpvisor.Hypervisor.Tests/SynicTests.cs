@@ -94,6 +94,16 @@ public sealed class SynicTests
     }
 
     [Fact]
+    public void Auto_EOI_holds_for_a_vector_that_was_pending_when_its_SINT_was_masked()
+    {
+        using TestMachine machine = new TestMachine().EnableApics().EnableSynic(2, 0x2_0050);
+        machine.Partition.SignalEvent(0, 2, 1);
+        machine.SetMsr(0x4000_0092, 0x3_0050);
+        Assert.Equal(0x50, machine.Acknowledge());
+        Assert.Equal(0u, machine.Apic(0xA0));
+    }
+
+    [Fact]
     public void Post_refuses_bad_targets_long_payloads_and_a_full_queue()
     {
         using TestMachine machine = new TestMachine().EnableApics();

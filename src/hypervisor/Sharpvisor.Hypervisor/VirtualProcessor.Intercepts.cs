@@ -229,6 +229,8 @@ public sealed partial class VirtualProcessor : IVpIntercepts
         return vector;
     }
 
+    internal bool IsTracing => _partition.IsTracing;
+
     internal void Trace(string text) =>
         _partition.TraceSink!.Line(string.Create(CultureInfo.InvariantCulture, $"{_partition.Clock.Nanoseconds} vp{Index} {text}"));
 

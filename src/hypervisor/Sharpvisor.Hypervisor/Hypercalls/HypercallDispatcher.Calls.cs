@@ -1,6 +1,5 @@
 // The hypercalls themselves (TLFS, "Hypercall Reference"). Input has been copied and has the right size.
 using System.Numerics;
-using Sharpvisor.Core;
 
 namespace Sharpvisor.Hypervisor;
 
@@ -127,16 +126,7 @@ internal sealed partial class HypercallDispatcher
         IReadOnlyList<VirtualProcessor> all = _partition.Processors;
         for (int i = 0; i < all.Count; i++)
         {
-            if ((processors & (1UL << i)) == 0)
-            {
-                continue;
-            }
-
-            if (i == _processor.Index)
-            {
-                _processor.Engine.Kick(VpEvents.FlushTlb);
-            }
-            else
+            if ((processors & (1UL << i)) != 0)
             {
                 all[i].Engine.RequestTlbFlush();
             }
