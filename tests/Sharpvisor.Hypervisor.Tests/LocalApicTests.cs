@@ -159,6 +159,25 @@ public sealed class LocalApicTests
     }
 
     [Fact]
+    public void A_second_NMI_is_latched_behind_the_first_and_a_third_is_not()
+    {
+        using TestMachine machine = new TestMachine().EnableApics();
+        VpRegisters registers = machine.Partition.Processors[0].Registers;
+        for (int i = 0; i < 3; i++)
+        {
+            machine.Partition.Deliver(new MsiMessage(MsiBase, 0x400));
+        }
+
+        machine.Partition.Deliver(new MsiMessage(MsiBase, 0x44));
+        registers.ClearEvents(VpEvents.Nmi);
+        Assert.Equal(-1, machine.Acknowledge());
+        Assert.True(registers.PendingEvents.HasFlag(VpEvents.Nmi | VpEvents.Interrupt));
+        registers.ClearEvents(VpEvents.Nmi);
+        Assert.Equal(0x44, machine.Acknowledge());
+        Assert.False(registers.PendingEvents.HasFlag(VpEvents.Nmi));
+    }
+
+    [Fact]
     public void PIC_interrupt_passes_LINT0_in_ExtINT_mode_only_while_asserted()
     {
         using TestMachine machine = new TestMachine().EnableApics();
