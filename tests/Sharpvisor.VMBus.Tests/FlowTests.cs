@@ -122,6 +122,37 @@ public sealed class FlowTests
     }
 
     [Fact]
+    public void A_writer_that_waits_for_room_hears_of_the_close()
+    {
+        using var bus = new TestBus();
+        var results = new List<RingWriteStatus>();
+        void Write(VmbusChannel channel)
+        {
+            RingWriteStatus status;
+            while ((status = channel.TryWritePacket(PacketType.DataInBand, PacketFlags.None, 0, new byte[200])) == RingWriteStatus.Written)
+            {
+            }
+
+            results.Add(status);
+        }
+
+        var device = new EchoDevice
+        {
+            Writable = Write,
+            Packet = (channel, _) =>
+            {
+                Write(channel);
+                return true;
+            },
+        };
+        GuestChannel channel = bus.OpenEcho(device, 2, 2);
+        Assert.True(channel.TrySendInBand(0, new byte[8]));
+        Assert.True(channel.WaitInterrupt(bus.Client.Timeout));
+        bus.Client.Close(channel);
+        Assert.Equal([RingWriteStatus.Full, RingWriteStatus.Closed], results);
+    }
+
+    [Fact]
     public void Completions_may_come_from_any_thread()
     {
         using var bus = new TestBus();

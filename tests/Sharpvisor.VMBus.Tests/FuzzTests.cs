@@ -58,12 +58,16 @@ public sealed class FuzzTests
         GuestChannel channel = bus.OpenEcho(device, 3, 3);
         OfferChannelMessage offer = channel.Offer;
         var random = new Random(seed);
-        for (int round = 0; round < 150; round++)
+        for (int round = 0; round < 60; round++)
         {
             for (int i = 0; i < 50; i++)
             {
                 Disturb(channel, random);
                 channel.Signal();
+                if (i % 10 == 0)
+                {
+                    Thread.Sleep(1);
+                }
             }
 
             bus.Client.Close(channel);
@@ -72,6 +76,8 @@ public sealed class FuzzTests
         }
 
         channel.Dispose();
+        Assert.True(bus.Counter("vmbus.echo0.faults") > 0);
+        Assert.True(bus.Counter("vmbus.echo0.packets_in") > 0);
         AssertUsable(bus);
     }
 

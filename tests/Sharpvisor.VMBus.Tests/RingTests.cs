@@ -269,4 +269,42 @@ public sealed class RingTests
         Assert.Null(RingMemory.TryCreate(memory, [20, 1UL << 52]));
         Assert.NotNull(RingMemory.TryCreate(memory, [20, 20]));
     }
+
+    [Fact]
+    public void Writing_and_reading_packets_allocates_nothing()
+    {
+        using var memory = new GuestMemory(4 << 20);
+        ulong[] pfns = [20, 31, 22, 33];
+        var ring = RingMemory.TryCreate(memory, pfns)!;
+        var writer = new RingWriter(ring, RingMemory.TryCreate(memory, [40, 41])!);
+        var reader = new RingReader(ring);
+        var ranges = new GpaRangeList();
+        byte[] header = new byte[8 + 8 + 16];
+        header[4] = 1;
+        header[9] = 0x20;
+        byte[] payload = new byte[64];
+        var descriptor = new PacketDescriptor { Type = PacketType.DataUsingGpaDirect };
+        long before = 0;
+        for (int i = 0; i < 2000; i++)
+        {
+            if (i == 100)
+            {
+                before = GC.GetAllocatedBytesForCurrentThread();
+            }
+
+            bool good = writer.TryWrite(descriptor, header, payload, default, out _) == RingWriteStatus.Written
+                && reader.TryPeek() == RingReadStatus.Packet
+                && PacketParser.TryParse(reader.Descriptor, reader.Body, ranges, null, out IncomingPacket packet)
+                && packet.Ranges!.TotalBytes == 8192;
+            if (!good)
+            {
+                Assert.Fail($"packet {i}");
+            }
+
+            reader.Advance();
+            reader.Commit();
+        }
+
+        Assert.Equal(0, GC.GetAllocatedBytesForCurrentThread() - before);
+    }
 }
