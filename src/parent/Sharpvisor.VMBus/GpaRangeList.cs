@@ -61,26 +61,7 @@ public sealed class GpaRangeList : IDisposable
     /// Appends host views of [offset, offset + bytes) to <paramref name="segments"/>, adjacent pages merged, for direct I/O. False (and
     /// nothing promised about the list) when a page is not plain RAM. After I/O into it, call <see cref="NotifyWrite"/>.
     /// </summary>
-    public bool TryMap(GuestMemory memory, long offset, long bytes, List<Memory<byte>> segments)
-    {
-        ArgumentNullException.ThrowIfNull(memory);
-        ArgumentNullException.ThrowIfNull(segments);
-        var runs = new RunEnumerator(this, offset, bytes);
-        while (runs.MoveNext())
-        {
-            if (!memory.TryGetMemory(runs.Gpa, runs.Bytes, out Memory<byte> view))
-            {
-                return false;
-            }
-
-            segments.Add(view);
-        }
-
-        return runs.Complete;
-    }
-
-    /// <inheritdoc cref="TryMap(GuestMemory, long, long, List{Memory{byte}})"/>
-    public bool TryMap(GuestMemory memory, long offset, long bytes, List<ReadOnlyMemory<byte>> segments)
+    public bool TryMap(GuestMemory memory, long offset, long bytes, SegmentList segments)
     {
         ArgumentNullException.ThrowIfNull(memory);
         ArgumentNullException.ThrowIfNull(segments);

@@ -24,8 +24,8 @@ public sealed class GpadlView
     /// <summary>Copies in; false when it does not lie inside, or the guest's pages are no memory.</summary>
     public bool TryWrite(long offset, ReadOnlySpan<byte> source) => _ranges.TryWrite(_memory, offset, source);
 
-    /// <summary>Appends host views for direct I/O; see <see cref="GpaRangeList.TryMap(GuestMemory, long, long, List{Memory{byte}})"/>.</summary>
-    public bool TryMap(long offset, long bytes, List<Memory<byte>> segments) => _ranges.TryMap(_memory, offset, bytes, segments);
+    /// <summary>Appends host views for direct I/O; see <see cref="GpaRangeList.TryMap(GuestMemory, long, long, SegmentList)"/>.</summary>
+    public bool TryMap(long offset, long bytes, SegmentList segments) => _ranges.TryMap(_memory, offset, bytes, segments);
 
     /// <summary>After writing through <see cref="TryMap"/>.</summary>
     public void NotifyWrite(long offset, long bytes) => _ranges.NotifyWrite(_memory, offset, bytes);

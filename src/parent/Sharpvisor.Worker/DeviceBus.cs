@@ -2,11 +2,12 @@
 using System.Collections.Immutable;
 using System.Globalization;
 using Sharpvisor.Core;
+using Sharpvisor.Hypervisor;
 
 namespace Sharpvisor.Worker;
 
 /// <summary>The worker's device bus. Reads of nothing float high; writes to nothing are dropped.</summary>
-internal sealed class DeviceBus : IDeviceBus
+internal sealed class DeviceBus : IDeviceBus, IInterceptHandler
 {
     private readonly IPortDevice?[] _ports = new IPortDevice?[0x10000];
     private readonly Lock _lock = new();

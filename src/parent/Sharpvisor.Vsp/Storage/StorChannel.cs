@@ -1,6 +1,5 @@
 // One open storage channel: the primary one negotiates (drivers/scsi/storvsc_drv.c, storvsc_channel_init), all carry SRBs.
 using System.Runtime.InteropServices;
-using Sharpvisor.Core;
 using Sharpvisor.VMBus;
 using Sharpvisor.VMBus.Protocol;
 
@@ -12,10 +11,10 @@ internal sealed class StorChannel : IChannelHandler
     private const int MaxOutstanding = 256;
 
     private readonly StorVsp _vsp;
-    private readonly Lock _lock = new();
+    // A monitor, because a close waits on it.
+    private readonly object _gate = new();
     private readonly Stack<StorRequest> _free = new();
     private readonly Queue<StorRequest> _unanswered = new();
-    private readonly ManualResetEventSlim _drained = new(initialState: true);
     private readonly bool _primary;
     private VmbusChannel? _channel;
     private State _state;
@@ -69,20 +68,25 @@ internal sealed class StorChannel : IChannelHandler
 
     public void OnWritable(VmbusChannel channel)
     {
-        lock (_lock)
+        lock (_gate)
         {
-            while (_unanswered.TryPeek(out StorRequest? request) && TryAnswer(channel, request))
-            {
-                _unanswered.Dequeue();
-            }
+            AnswerWaiting(channel);
         }
     }
 
     public void OnClosed(VmbusChannel channel)
     {
         _vsp.OnClosed(this);
-        // Disk I/O goes straight to the guest's memory: the guest may have it back only when none is under way.
-        _drained.Wait();
+        lock (_gate)
+        {
+            // Disk I/O goes straight to the guest's memory: the guest may have it back only when none is under way.
+            AnswerWaiting(channel);
+            while (_outstanding > 0)
+            {
+                Monitor.Wait(_gate);
+                AnswerWaiting(channel);
+            }
+        }
     }
 
     /// <summary>Asks the guest to look for added and removed LUNs.</summary>
@@ -107,7 +111,7 @@ internal sealed class StorChannel : IChannelHandler
     private void Finish(VmbusChannel channel, StorRequest request)
     {
         bool resume = false;
-        lock (_lock)
+        lock (_gate)
         {
             if (_unanswered.Count > 0 || !TryAnswer(channel, request))
             {
@@ -118,11 +122,22 @@ internal sealed class StorChannel : IChannelHandler
                 _blocked = false;
                 resume = true;
             }
+
+            Monitor.PulseAll(_gate);
         }
 
         if (resume)
         {
             channel.Resume();
+        }
+    }
+
+    // Under the lock.
+    private void AnswerWaiting(VmbusChannel channel)
+    {
+        while (_unanswered.TryPeek(out StorRequest? request) && TryAnswer(channel, request))
+        {
+            _unanswered.Dequeue();
         }
     }
 
@@ -133,24 +148,19 @@ internal sealed class StorChannel : IChannelHandler
             request.TransactionId, MemoryMarshal.AsBytes(new ReadOnlySpan<StorPacket>(in request.Packet)));
         if (status == RingWriteStatus.Full)
         {
-            // The request's memory is no longer needed, only its answer.
             return false;
         }
 
         request.Release();
         _free.Push(request);
-        if (--_outstanding == 0)
-        {
-            _drained.Set();
-        }
-
+        _outstanding--;
         return true;
     }
 
     private bool ExecuteSrb(VmbusChannel channel, in StorPacket stor, in IncomingPacket packet)
     {
         StorRequest request;
-        lock (_lock)
+        lock (_gate)
         {
             if (_outstanding >= MaxOutstanding)
             {
@@ -159,7 +169,6 @@ internal sealed class StorChannel : IChannelHandler
             }
 
             _outstanding++;
-            _drained.Reset();
             request = _free.TryPop(out StorRequest? free) ? free : new StorRequest(this);
         }
 

@@ -1,6 +1,5 @@
 // One SRB on its way through a disk: pooled, so that a request in steady state allocates nothing.
 using System.Runtime.CompilerServices;
-using System.Runtime.InteropServices;
 using Sharpvisor.Core;
 using Sharpvisor.VMBus;
 
@@ -56,8 +55,9 @@ internal sealed class StorRequest
     /// <summary>Starts the command; the owner's <see cref="StorChannel.Complete"/> follows, here or on another thread.</summary>
     public void Execute(IScsiTarget target)
     {
-        ValueTask task = target.ExecuteAsync(Scsi);
-        _awaiter = task.GetAwaiter();
+#pragma warning disable CA2012 // OnCompleted takes the result exactly once, when there is one.
+        _awaiter = target.ExecuteAsync(Scsi).GetAwaiter();
+#pragma warning restore CA2012
         if (_awaiter.IsCompleted)
         {
             OnCompleted();

@@ -48,7 +48,7 @@ public sealed class StorVsp : IVmbusDevice
         {
             Name = $"scsi{controller}",
             InterfaceId = s_scsi,
-            InstanceId = new Guid(0xF875_1A60, 0x5CD6, (short)controller, 0x9C, 0x3E, 0x61, 0x4B, 0x5A, 0x1D, 0x20, 0x01),
+            InstanceId = new Guid(0x3875_1A60, 0x5CD6, (short)controller, 0x9C, 0x3E, 0x61, 0x4B, 0x5A, 0x1D, 0x20, 0x01),
             MaxSubchannels = subchannels,
         };
         return new StorVsp(offer, isIde: false, statistics);
