@@ -139,10 +139,13 @@ public sealed class Pit8254 : IPortDevice, IDisposable
         }
     }
 
-    /// <summary>After a mode or count write: the line follows OUT0, and the next rising edge is scheduled.</summary>
+    /// <summary>
+    /// After a mode or count write: the next rising edge is scheduled. The line is low until then, so that programming
+    /// a mode whose output starts high is not a tick.
+    /// </summary>
     private void Reschedule(long now)
     {
-        _interrupt.Set(_channels[0].Output(now));
+        _interrupt.Set(false);
         Arm(_channels[0].NextRise(now));
     }
 
@@ -176,7 +179,7 @@ public sealed class Pit8254 : IPortDevice, IDisposable
             _interrupt.Set(false);
             _interrupt.Set(true);
             long next = channel.NextRise(Math.Max(due, now - MaximumLagNanoseconds));
-            Arm(next < now ? now + ((next - due) / 2) : next);
+            Arm(next < now ? now + (channel.PeriodNanoseconds / 2) : next);
         }
     }
 }
