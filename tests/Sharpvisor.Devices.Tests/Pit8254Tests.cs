@@ -113,6 +113,15 @@ public sealed class Pit8254Tests : IDisposable
     }
 
     [Fact]
+    public void Tiny_periods_do_not_flood_the_host()
+    {
+        Program(0, mode: 2, count: 2);
+        int start = _line.Rises;
+        _timers.Advance(100 * Millisecond);
+        Assert.InRange(_line.Rises - start, 1000, 2001);
+    }
+
+    [Fact]
     public void BCD_counts_in_decimal()
     {
         _bus.Out(0x43, 0xB5);

@@ -113,7 +113,7 @@ public sealed class PowerTests : IDisposable
     public void Random_accesses_to_every_port_do_no_harm()
     {
         var random = new Random(4711);
-        for (int i = 0; i < 300_000; i++)
+        for (int i = 0; i < 100_000; i++)
         {
             ushort port = (ushort)random.Next(0x1000);
             int bytes = 1 << random.Next(3);

@@ -15,6 +15,9 @@ public sealed class Pit8254 : IPortDevice, IDisposable
     // not flooded after long ones.
     private const long MaximumLagNanoseconds = 250_000_000;
 
+    // A shorter period would cost a host core (kvm has the same floor, min_timer_period_us); the guest loses ticks instead.
+    private const long MinimumIntervalNanoseconds = 50_000;
+
     private readonly IPartitionClock _clock;
     private readonly IOneShotTimer _timer;
     private readonly IInterruptLine _interrupt;
@@ -151,7 +154,7 @@ public sealed class Pit8254 : IPortDevice, IDisposable
 
     private void Arm(long due)
     {
-        if (due == PitChannel.Never)
+        if (_channels[0].DueRise == PitChannel.Never)
         {
             _timer.Cancel();
         }
@@ -179,7 +182,8 @@ public sealed class Pit8254 : IPortDevice, IDisposable
             _interrupt.Set(false);
             _interrupt.Set(true);
             long next = channel.NextRise(Math.Max(due, now - MaximumLagNanoseconds));
-            Arm(next < now ? now + (channel.PeriodNanoseconds / 2) : next);
+            long at = next < now ? now + (channel.PeriodNanoseconds / 2) : next;
+            Arm(Math.Max(at, now + MinimumIntervalNanoseconds));
         }
     }
 }
