@@ -28,10 +28,10 @@ internal sealed class IdeChannel : IStringPortDevice
         _commandBlock = index == 0 ? (ushort)0x1F0 : (ushort)0x170;
         _controlBlock = index == 0 ? (ushort)0x3F6 : (ushort)0x376;
         _line = line;
-        string name = $"devices.ide{index}.";
+        string name = $"storage.ata{index}.";
         Requests = statistics[name + "requests"];
-        BytesRead = statistics[name + "bytesRead"];
-        BytesWritten = statistics[name + "bytesWritten"];
+        BytesRead = statistics[name + "read_bytes"];
+        BytesWritten = statistics[name + "written_bytes"];
         Flushes = statistics[name + "flushes"];
         Errors = statistics[name + "errors"];
         _interrupts = statistics[name + "interrupts"];

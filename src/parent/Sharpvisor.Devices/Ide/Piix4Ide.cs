@@ -18,7 +18,7 @@ public sealed class Piix4Ide : PciFunction, IPortDevice
     /// <param name="memory">What the bus master reads and writes.</param>
     /// <param name="irq14">Interrupt of the primary channel.</param>
     /// <param name="irq15">Interrupt of the secondary channel.</param>
-    /// <param name="statistics">Gets <c>devices.ide0.*</c> and <c>devices.ide1.*</c>.</param>
+    /// <param name="statistics">Gets <c>storage.ata0.*</c> and <c>storage.ata1.*</c>.</param>
     public Piix4Ide(
         IDeviceBus bus, GuestMemory memory, IInterruptLine irq14, IInterruptLine irq15, Statistics statistics)
         : base(7, 1, new PciIdentity(0x8086, 0x7111, 0x010180, Revision: 1))

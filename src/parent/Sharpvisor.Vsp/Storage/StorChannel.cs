@@ -17,9 +17,10 @@ internal sealed class StorChannel : IChannelHandler
     private readonly Queue<StorRequest> _unanswered = new();
     private readonly bool _primary;
     private VmbusChannel? _channel;
-    private State _state;
+    private volatile State _state;
     private int _outstanding;
     private bool _blocked;
+    private bool _announcementOwed;
 
     public StorChannel(StorVsp vsp, bool primary)
     {
@@ -71,6 +72,12 @@ internal sealed class StorChannel : IChannelHandler
         lock (_gate)
         {
             AnswerWaiting(channel);
+            // The channel delivers again after this callback, whether or not a full queue had stopped it.
+            _blocked = false;
+            if (_announcementOwed)
+            {
+                Announce(channel);
+            }
         }
     }
 
@@ -94,9 +101,20 @@ internal sealed class StorChannel : IChannelHandler
     {
         if (_state == State.Ready && _primary && _channel is { } channel)
         {
-            var packet = new StorPacket { Operation = StorOperation.EnumerateBus };
-            _ = channel.TryWritePacket(PacketType.DataInBand, PacketFlags.None, 0, MemoryMarshal.AsBytes(new ReadOnlySpan<StorPacket>(in packet)));
+            lock (_gate)
+            {
+                Announce(channel);
+            }
         }
+    }
+
+    // Under the lock. Transaction 0 marks what answers no request (storvsc_on_channel_callback).
+    private void Announce(VmbusChannel channel)
+    {
+        var packet = new StorPacket { Operation = StorOperation.EnumerateBus };
+        RingWriteStatus status = channel.TryWritePacket(
+            PacketType.DataInBand, PacketFlags.None, 0, MemoryMarshal.AsBytes(new ReadOnlySpan<StorPacket>(in packet)));
+        _announcementOwed = status == RingWriteStatus.Full;
     }
 
     /// <summary>A request ended; on any thread.</summary>
@@ -222,7 +240,8 @@ internal sealed class StorChannel : IChannelHandler
                 _state = State.Ready;
                 packet.Status = StorStatus.Success;
                 break;
-            case StorOperation.CreateSubChannels when _state == State.Ready && _primary:
+            // drivers/scsi/storvsc_drv.c asks after END_INITIALIZATION, Windows before.
+            case StorOperation.CreateSubChannels when _state is State.VersionAgreed or State.Ready && _primary:
                 ushort count = MemoryMarshal.Read<ushort>(union);
                 packet.Status = count <= _vsp.Offer.MaxSubchannels && channel.OfferSubchannels(count)
                     ? StorStatus.Success

@@ -25,7 +25,10 @@ public enum StorOperation : uint
 public static class StorStatus
 {
     public const uint Success = 0;
+    public const uint DeviceBusy = 0x8000_0011;
     public const uint Unsuccessful = 0xC000_0001;
+    public const uint DeviceDoesNotExist = 0xC000_00C0;
+    public const uint IoDeviceError = 0xC000_0185;
     public const uint InvalidParameter = 0xC000_000D;
     public const uint InvalidDeviceState = 0xC000_0184;
     /// <summary>STATUS_REVISION_MISMATCH: the guest tries its next version.</summary>
@@ -37,6 +40,7 @@ public static class SrbStatus
 {
     public const byte Success = 0x01;
     public const byte Error = 0x04;
+    public const byte Busy = 0x05;
     public const byte InvalidRequest = 0x06;
     public const byte DataOverrun = 0x12;
     public const byte InvalidLun = 0x20;

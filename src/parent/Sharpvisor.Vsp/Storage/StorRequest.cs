@@ -72,24 +72,35 @@ internal sealed class StorRequest
     public void Reject(byte srbStatus)
     {
         _packet.Srb.DataTransferLength = 0;
-        Answer(srbStatus);
+        _packet.Srb.SenseLength = 0;
+        _packet.Srb.ScsiStatus = (byte)ScsiStatus.CheckCondition;
+        Answer(srbStatus, srbStatus == SrbStatus.InvalidLun ? StorStatus.DeviceDoesNotExist : StorStatus.IoDeviceError);
     }
 
     /// <summary>Fills in the answer from <see cref="Scsi"/>.</summary>
     public void Answer(GuestMemory memory)
     {
-        if (Scsi.Direction == ScsiDirection.In && Scsi.TransferredBytes > 0)
+        if (Scsi.Direction == ScsiDirection.In)
         {
-            _ranges?.NotifyWrite(memory, 0, Scsi.TransferredBytes);
+            // A read that failed may have written some of it.
+            long bytes = Scsi.Status == ScsiStatus.Good ? Scsi.TransferredBytes : _packet.Srb.DataTransferLength;
+            _ranges?.NotifyWrite(memory, 0, bytes);
         }
 
         byte sense = Math.Min(_packet.Srb.SenseLength, (byte)CdbOrSense.Bytes);
         _packet.Srb.ScsiStatus = (byte)Scsi.Status;
         _packet.Srb.DataTransferLength = (uint)Scsi.TransferredBytes;
-        byte status = SrbStatus.Success;
-        if (Scsi.Status != ScsiStatus.Good)
+        if (Scsi.Status == ScsiStatus.Good)
         {
-            status = SrbStatus.Error;
+            Answer(SrbStatus.Success, StorStatus.Success);
+        }
+        else if (Scsi.Status == ScsiStatus.Busy)
+        {
+            Answer(SrbStatus.Busy, StorStatus.DeviceBusy);
+        }
+        else
+        {
+            byte status = SrbStatus.Error;
             ReadOnlySpan<byte> data = Scsi.Sense[..Math.Min(Scsi.Sense.Length, sense)];
             if (data.Length > 0)
             {
@@ -99,9 +110,9 @@ internal sealed class StorRequest
                 _packet.Srb.SenseLength = (byte)data.Length;
                 status |= SrbStatus.AutosenseValid;
             }
-        }
 
-        Answer(status);
+            Answer(status, StorStatus.IoDeviceError);
+        }
     }
 
     /// <summary>Lets go of guest memory; the object may be used again.</summary>
@@ -112,10 +123,10 @@ internal sealed class StorRequest
         _ranges = null;
     }
 
-    private void Answer(byte srbStatus)
+    private void Answer(byte srbStatus, uint status)
     {
         _packet.Operation = StorOperation.CompleteIo;
-        _packet.Status = StorStatus.Success;
+        _packet.Status = status;
         _packet.Srb.SrbStatus = srbStatus;
     }
 

@@ -15,6 +15,10 @@ public sealed class StorVsp : IVmbusDevice
     /// <summary>LUNs on the controller's only target.</summary>
     public const int MaxLuns = 64;
 
+    private const byte Inquiry = 0x12;
+    private const byte ReportLuns = 0xA0;
+    private const ushort InvalidFieldInCdb = 0x2400;
+
     // include/linux/hyperv.h, HV_SCSI_GUID and HV_IDE_GUID.
     private static readonly Guid s_scsi = new("ba6163d9-04a1-4d29-b605-72e2ffb1dc7f");
     private static readonly Guid s_ide = new("32412632-86cb-44a2-9b5c-50d1417354f5");
@@ -25,12 +29,16 @@ public sealed class StorVsp : IVmbusDevice
     private readonly Counter _readBytes;
     private readonly Counter _writtenBytes;
     private readonly bool _isIde;
+    private readonly ControllerUnit _controller;
+    private readonly ControllerUnit _emptyTarget;
     private StorChannel? _primary;
 
     private StorVsp(VmbusOffer offer, bool isIde, Statistics statistics)
     {
         Offer = offer;
         _isIde = isIde;
+        _controller = new ControllerUnit(this, listsLuns: true);
+        _emptyTarget = new ControllerUnit(this, listsLuns: false);
         _requests = statistics[$"storage.{offer.Name}.requests"];
         _readBytes = statistics[$"storage.{offer.Name}.read_bytes"];
         _writtenBytes = statistics[$"storage.{offer.Name}.written_bytes"];
@@ -65,6 +73,7 @@ public sealed class StorVsp : IVmbusDevice
             Name = $"ide{channel}{drive}",
             InterfaceId = s_ide,
             InstanceId = new Guid(channel, (short)drive, unchecked((short)0x8899), 0, 0, 0, 0, 0, 0, 0, 0),
+            UserData = IdeProperties(channel, drive),
         };
         var vsp = new StorVsp(offer, isIde: true, statistics);
         vsp._luns[0] = disk;
@@ -126,15 +135,28 @@ public sealed class StorVsp : IVmbusDevice
             return lun == 0 ? _luns[0] : null;
         }
 
-        if (path != 0 || target != 0 || lun >= MaxLuns)
+        // storvsc_on_io_completion turns every failed INQUIRY into a success, and scsi_probe_lun would then see a disk: what is
+        // not there must be answered for, on all the paths and targets that scsi_scan_host tries.
+        bool isHere = path == 0 && target == 0;
+        byte opcode = request.Cdb[0];
+        if (opcode == ReportLuns)
         {
-            return null;
+            return isHere ? _controller : _emptyTarget;
         }
 
-        IScsiTarget? found = Volatile.Read(ref _luns[lun]);
-        return request.Cdb[0] == ReportLuns || (found is null && lun == 0 && request.Cdb[0] == Inquiry)
-            ? new ControllerUnit(this)
-            : found;
+        IScsiTarget? found = isHere && lun < MaxLuns ? Volatile.Read(ref _luns[lun]) : null;
+        return found is null && opcode == Inquiry ? _controller : found;
+    }
+
+    // What older Windows drivers know the disk by: path and target, and the flag of emulated IDE (drivers/scsi/storvsc_drv.c,
+    // STORAGE_CHANNEL_EMULATED_IDE_FLAG).
+    private static byte[] IdeProperties(int channel, int drive)
+    {
+        byte[] properties = new byte[24];
+        properties[2] = (byte)channel;
+        properties[3] = (byte)drive;
+        properties[8] = 2;
+        return properties;
     }
 
     internal void ResetTargets()
@@ -160,11 +182,8 @@ public sealed class StorVsp : IVmbusDevice
 
     internal void OnClosed(StorChannel channel) => Interlocked.CompareExchange(ref _primary, null, channel);
 
-    private const byte Inquiry = 0x12;
-    private const byte ReportLuns = 0xA0;
-
-    /// <summary>The controller itself: lists the LUNs, and stands in for a missing LUN 0 so that guests scan on (SAM-5 4.6.4).</summary>
-    private sealed class ControllerUnit(StorVsp vsp) : IScsiTarget
+    /// <summary>The controller itself: lists the LUNs, and says of a logical unit that is not there that it is not (SAM-5 4.6.4).</summary>
+    private sealed class ControllerUnit(StorVsp vsp, bool listsLuns) : IScsiTarget
     {
         public byte DeviceType => 0x1F;
 
@@ -176,6 +195,12 @@ public sealed class StorVsp : IVmbusDevice
             uint allocation;
             if (request.Cdb[0] == Inquiry)
             {
+                if ((request.Cdb[1] & 1) != 0 || request.Cdb[2] != 0)
+                {
+                    request.Fail(SenseKey.IllegalRequest, InvalidFieldInCdb);
+                    return ValueTask.CompletedTask;
+                }
+
                 // SPC-4 6.4.2: peripheral qualifier 011b, no device: not here, but the target is.
                 data[0] = 0x7F;
                 data[2] = 5;
@@ -187,7 +212,7 @@ public sealed class StorVsp : IVmbusDevice
             else
             {
                 length = 8;
-                for (int lun = 0; lun < MaxLuns; lun++)
+                for (int lun = 0; lun < MaxLuns && listsLuns; lun++)
                 {
                     if (Volatile.Read(ref vsp._luns[lun]) is not null)
                     {
