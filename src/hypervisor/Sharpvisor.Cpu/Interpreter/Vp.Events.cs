@@ -1,5 +1,4 @@
 // What other threads ask of a VP: interrupts, TLB flushes, acknowledgements of code tracking, stop.
-using Sharpvisor.Cpu.Decode;
 using Sharpvisor.Cpu.System;
 
 namespace Sharpvisor.Cpu.Interpreter;
@@ -18,6 +17,9 @@ internal sealed unsafe partial class Vp
 
     /// <summary>An interrupt is pending and IF is clear: kept out of PendingEvents, so that blocks may chain meanwhile.</summary>
     private bool _interruptDeferred;
+
+    /// <summary>An instruction that sets IF must return to the run loop.</summary>
+    public bool InterruptDeferred => _interruptDeferred;
 
     /// <inheritdoc/>
     public void Kick(VpEvents events) => Interlocked.Or(ref State->PendingEvents, (uint)events);
@@ -72,7 +74,8 @@ internal sealed unsafe partial class Vp
 
     private void LeaveRun()
     {
-        if (_interruptDeferred)
+        // Halted with IF clear, only an NMI or INIT helps: an interrupt that cannot be taken must not keep the thread awake.
+        if (_interruptDeferred && !(Halted && (State->RFlags & Flags.IF) == 0))
         {
             _interruptDeferred = false;
             Kick(VpEvents.Interrupt);
@@ -149,8 +152,7 @@ internal sealed unsafe partial class Vp
         {
             Interlocked.And(ref s->PendingEvents, ~(uint)VpEvents.Nmi);
             Halted = false;
-            s->NmiBlocked = 1;
-            Exceptions.DeliverInterrupt(this, Vector.NMI);
+            Exceptions.DeliverNmi(this);
             return false;
         }
 
