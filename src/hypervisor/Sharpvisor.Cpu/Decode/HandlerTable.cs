@@ -12,6 +12,8 @@ internal sealed unsafe class HandlerTable
 {
     private static readonly HandlerTable s_instance = Create();
 
+    public const int Capacity = 8192;
+
     private readonly nint* _register;
     private readonly nint* _memory;
     private readonly nint* _flat;
@@ -19,7 +21,8 @@ internal sealed unsafe class HandlerTable
 
     private HandlerTable()
     {
-        nuint count = IcedConstants.CodeEnumCount;
+        // More than Iced 1.22 has Codes (4834); a test checks it.
+        nuint count = Capacity;
         _register = (nint*)NativeMemory.AllocZeroed(count, (nuint)sizeof(nint));
         _memory = (nint*)NativeMemory.AllocZeroed(count, (nuint)sizeof(nint));
         _flat = (nint*)NativeMemory.AllocZeroed(count, (nuint)sizeof(nint));

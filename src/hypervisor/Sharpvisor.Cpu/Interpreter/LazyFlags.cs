@@ -24,10 +24,12 @@ internal unsafe struct LazyFlags
     public nint Owner;
     /// <summary>The jump cache's entries: see <see cref="JumpEntry"/>.</summary>
     public JumpEntry* JumpCache;
-    /// <summary>Mode bits and epoch that a jump cache entry must match.</summary>
-    public ulong JumpTag;
+    /// <summary>The running mode (<see cref="Decode.BlockMode"/>), part of a jump cache entry's tag.</summary>
+    public ulong Mode;
+    /// <summary>Increased to drop all of the jump cache.</summary>
+    public ulong JumpEpoch;
     /// <summary>The block being executed.</summary>
-    public void* CurrentBlock;
+    public Decode.Block* CurrentBlock;
 }
 
 /// <summary>A direct-mapped entry from linear RIP to block.</summary>
@@ -36,6 +38,6 @@ internal unsafe struct JumpEntry
 {
     public ulong Rip;
     public ulong Tag;
-    public void* Block;
+    public Decode.Block* Block;
     public ulong PageBase;
 }

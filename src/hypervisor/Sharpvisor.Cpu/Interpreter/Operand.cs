@@ -19,11 +19,9 @@ internal static unsafe class Operand
     {
         if ((op->Flags & OpFlags.Flat) != 0)
         {
+            // A non-canonical address cannot hit the TLB; the MMU's slow path raises #GP.
             linear = s->Gpr[op->Base] + (s->Gpr[op->Index] << op->Scale) + (ulong)op->Displacement;
-            if ((linear + 0x8000_0000_0000UL) >> 48 == 0)
-            {
-                return true;
-            }
+            return true;
         }
 
         return AddressSlow(s, op, out linear, bytes, write);
@@ -109,7 +107,8 @@ internal static unsafe class Operand
     private static bool AddressSlow(VpState* s, Op* op, out ulong linear, uint bytes, bool write) =>
         Linear(s, op, (Segment)op->Segment, Effective(s, op), bytes, write, out linear);
 
-    private static bool LegacyAccessAllowed(SegmentRegister* segment, uint offset, uint bytes, bool write)
+    /// <summary>Segment type and limit checks of legacy modes (Intel SDM Vol. 3A, 5.3 and 5.5).</summary>
+    public static bool LegacyAccessAllowed(SegmentRegister* segment, uint offset, uint bytes, bool write)
     {
         uint attributes = segment->Attributes;
         const uint present = 0x80;

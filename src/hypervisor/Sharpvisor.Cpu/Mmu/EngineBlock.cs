@@ -5,6 +5,22 @@ using Sharpvisor.Cpu.Interpreter;
 
 namespace Sharpvisor.Cpu.Mmu;
 
+/// <summary>The exception that the instruction being executed raised, before it is delivered.</summary>
+[StructLayout(LayoutKind.Sequential)]
+internal struct PendingFault
+{
+    /// <summary>Non-zero when there is one.</summary>
+    public byte Pending;
+    public byte Vector;
+    public byte HasErrorCode;
+    public byte Reserved;
+    public uint ErrorCode;
+    /// <summary>The faulting linear address of a page fault; delivery puts it in CR2.</summary>
+    public ulong Cr2;
+    /// <summary>Causes of a #DB; delivery puts them in DR6.</summary>
+    public ulong Dr6;
+}
+
 /// <summary>See the file's head. The lazy flags come first: their offsets are the engine's shortest.</summary>
 [StructLayout(LayoutKind.Sequential)]
 internal unsafe struct EngineBlock
@@ -14,16 +30,15 @@ internal unsafe struct EngineBlock
     public TlbEntry* Tlb;
     /// <summary>Slots of the set for the processor's own accesses to descriptor tables, TSS and IDT.</summary>
     public TlbEntry* SystemTlb;
+    public PendingFault Fault;
+    /// <summary>Changes whenever cached translations were dropped; caches from linear addresses to code compare it.</summary>
+    public ulong TlbGeneration;
     /// <summary>Non-zero when DR7 arms a data or I/O breakpoint, or alignment checks are on: every access takes the slow path.</summary>
     public uint CheckedAccesses;
     /// <summary>Breakpoints hit by the current instruction: a #DB trap with these DR6 bits is due after it.</summary>
     public uint BreakpointHits;
-    /// <summary>Causes to set in DR6 when the recorded #DB is delivered.</summary>
-    public uint Dr6;
-    /// <summary>The vector being delivered while an exception or interrupt is under way; -1 otherwise.</summary>
-    public int Delivering;
-    /// <summary>Set while a delivery (not an instruction) makes accesses: EXT in error codes.</summary>
-    public uint ExternalEvent;
+    /// <summary>RIP after the far transfer being executed; a task switch saves it.</summary>
+    public ulong NextRip;
 
     public static EngineBlock* Of(VpState* s) => (EngineBlock*)s->EnginePrivate;
 }

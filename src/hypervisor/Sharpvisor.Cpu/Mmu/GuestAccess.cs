@@ -6,7 +6,7 @@ using Sharpvisor.Cpu.Interpreter;
 namespace Sharpvisor.Cpu.Mmu;
 
 /// <summary>
-/// All members return false (or null) after recording a fault in <see cref="Vp.PendingFault"/>; the handler then returns
+/// All members return false (or null) after recording a fault in <see cref="EngineBlock.Fault"/>; the handler then returns
 /// null with the registers unchanged.
 /// </summary>
 internal static unsafe class GuestAccess

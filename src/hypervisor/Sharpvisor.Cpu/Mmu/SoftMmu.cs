@@ -53,7 +53,7 @@ internal sealed unsafe class SoftMmu : IDisposable
         _user.FlushAll();
         _supervisor.FlushAll();
         _userPagesClosed.FlushAll();
-        _vp.DropJumpCache();
+        _block->TlbGeneration++;
     }
 
     /// <summary>What a CR3 load drops (Intel SDM Vol. 3A, 4.10.4.1).</summary>
@@ -62,7 +62,7 @@ internal sealed unsafe class SoftMmu : IDisposable
         _user.FlushNonGlobal();
         _supervisor.FlushNonGlobal();
         _userPagesClosed.FlushNonGlobal();
-        _vp.DropJumpCache();
+        _block->TlbGeneration++;
     }
 
     /// <summary>INVLPG.</summary>
@@ -71,7 +71,7 @@ internal sealed unsafe class SoftMmu : IDisposable
         _user.InvalidatePage(linear);
         _supervisor.InvalidatePage(linear);
         _userPagesClosed.InvalidatePage(linear);
-        _vp.DropJumpCache();
+        _block->TlbGeneration++;
     }
 
     /// <summary>

@@ -5,6 +5,13 @@ namespace Sharpvisor.Cpu.System;
 
 internal static unsafe class DebugRegisters
 {
+    /// <summary>Bits of DR6 that always read as 1.</summary>
+    public const ulong Dr6Fixed = 0xFFFF_0FF0;
+    /// <summary>DR7.GD: the next access to a debug register is a #DB.</summary>
+    public const ulong GeneralDetect = 1UL << 13;
+    public const uint SingleStep = 1u << 14;
+    public const uint AccessDetected = 1u << 13;
+
     private const int TypeExecute = 0;
     private const int TypeWrite = 1;
     private const int TypeIo = 2;

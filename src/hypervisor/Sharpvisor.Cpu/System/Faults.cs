@@ -2,7 +2,6 @@
 // delivers it with RIP of the instruction (Intel SDM Vol. 3A, 6.5: faults are restartable).
 using System.Runtime.CompilerServices;
 using Sharpvisor.Cpu.Decode;
-using Sharpvisor.Cpu.Interpreter;
 using Sharpvisor.Cpu.Mmu;
 
 namespace Sharpvisor.Cpu.System;
@@ -31,18 +30,18 @@ internal static unsafe class Faults
     /// <summary>For code with no instruction at hand. Always false.</summary>
     public static bool Record(VpState* s, byte vector)
     {
-        Vp.Of(s).PendingFault = new PendingFault { Active = true, Vector = vector };
+        EngineBlock.Of(s)->Fault = new PendingFault { Pending = 1, Vector = vector };
         return false;
     }
 
     /// <inheritdoc cref="Record(VpState*, byte)"/>
     public static bool Record(VpState* s, byte vector, uint errorCode)
     {
-        Vp.Of(s).PendingFault = new PendingFault
+        EngineBlock.Of(s)->Fault = new PendingFault
         {
-            Active = true,
+            Pending = 1,
             Vector = vector,
-            HasErrorCode = true,
+            HasErrorCode = 1,
             ErrorCode = errorCode,
         };
         return false;
@@ -51,11 +50,11 @@ internal static unsafe class Faults
     /// <summary>A page fault: CR2 is loaded when it is delivered.</summary>
     public static bool RecordPageFault(VpState* s, ulong linear, uint errorCode)
     {
-        Vp.Of(s).PendingFault = new PendingFault
+        EngineBlock.Of(s)->Fault = new PendingFault
         {
-            Active = true,
+            Pending = 1,
             Vector = Vector.PF,
-            HasErrorCode = true,
+            HasErrorCode = 1,
             ErrorCode = errorCode,
             Cr2 = linear,
         };
@@ -63,9 +62,9 @@ internal static unsafe class Faults
     }
 
     /// <summary>A #DB fault or trap with these causes in DR6.</summary>
-    public static bool RecordDebug(VpState* s, uint dr6)
+    public static bool RecordDebug(VpState* s, ulong dr6)
     {
-        EngineBlock.Of(s)->Dr6 |= dr6;
-        return Record(s, Vector.DB);
+        EngineBlock.Of(s)->Fault = new PendingFault { Pending = 1, Vector = Vector.DB, Dr6 = dr6 };
+        return false;
     }
 }
