@@ -13,7 +13,6 @@ internal static unsafe class IntegerHandlers
         Bits(t);
         Branches(t);
         StringOps(t);
-        t.AddBlockEnd(Code.Hlt, &MoveMisc.Hlt);
         Group1<Add>(t, Code.Add_rm8_r8, 0);
         Group1<Or>(t, Code.Or_rm8_r8, 1);
         Group1<Adc>(t, Code.Adc_rm8_r8, 2);

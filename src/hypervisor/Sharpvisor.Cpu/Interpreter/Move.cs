@@ -353,19 +353,6 @@ internal static unsafe class MoveMisc
     /// <summary>CLFLUSH and kin: no caches are modelled, but the address is checked as for a load.</summary>
     public static Op* FlushLine(VpState* s, Op* op) => Sized<byte>.LoadMemory(s, op, out _) ? op + 1 : null;
 
-    public static Op* Hlt(VpState* s, Op* op)
-    {
-        if (s->Cpl != 0)
-        {
-            return Faults.GeneralProtection(s, op);
-        }
-
-        Vp vp = Vp.Of(s);
-        vp.Halted = true;
-        vp.EndBlockAt(Branch.Next(s, op));
-        return null;
-    }
-
     public static Op* Xlat(VpState* s, Op* op)
     {
         ulong offset = s->Gpr[3] + (byte)s->Gpr[0];
