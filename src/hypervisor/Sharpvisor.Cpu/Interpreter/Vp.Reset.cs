@@ -1,11 +1,12 @@
 // Power-on and INIT state (Intel SDM Vol. 3A, table 10-1).
+using Sharpvisor.Cpu.System;
 
 namespace Sharpvisor.Cpu.Interpreter;
 
 internal sealed unsafe partial class Vp
 {
     /// <inheritdoc/>
-    public CpuidResult Cpuid(uint leaf, uint subleaf) => default;
+    public CpuidResult Cpuid(uint leaf, uint subleaf) => CpuModel.Cpuid(State, leaf, subleaf);
 
     /// <inheritdoc/>
     public void Reset(bool powerOn)
@@ -16,8 +17,7 @@ internal sealed unsafe partial class Vp
             s->Gpr[i] = 0;
         }
 
-        const uint familyModelStepping = 0x906ED;
-        s->Gpr[2] = familyModelStepping;
+        s->Gpr[2] = CpuModel.Cpuid(s, 1, 0).Eax;
         s->Rip = 0xFFF0;
         s->RFlags = 2;
         s->Cpl = 0;
