@@ -235,6 +235,9 @@ internal static unsafe class X87Math
         return Round.ToPrecision(a.Sign, a.Exponent + by, a.Significand, 0, Precision.Extended, ref status);
     }
 
+    /// <summary>The functions that report an incomplete reduction in C2 clear it otherwise, even on an empty register.</summary>
+    internal static void ClearC2(VpState* s) => s->Fsw = (ushort)(s->Fsw & ~C2);
+
     public static Op* Remainder(VpState* s, Op* op) => Remainder(s, op, nearest: false);
 
     public static Op* RemainderNearest(VpState* s, Op* op) => Remainder(s, op, nearest: true);
@@ -243,6 +246,11 @@ internal static unsafe class X87Math
     {
         if (!Operands01(s, op, popToSt1: false, out Num a, out Num b, out Op* next))
         {
+            if (next != null)
+            {
+                ClearC2(s);
+            }
+
             return next;
         }
 
