@@ -1,4 +1,3 @@
-using Sharpvisor.Core;
 using Xunit;
 
 namespace Sharpvisor.Hypervisor.Tests;
