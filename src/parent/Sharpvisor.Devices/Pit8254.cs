@@ -154,7 +154,7 @@ public sealed class Pit8254 : IPortDevice, IDisposable
 
     private void Arm(long due)
     {
-        if (_channels[0].DueRise == PitChannel.Never)
+        if (due == PitChannel.Never)
         {
             _timer.Cancel();
         }
