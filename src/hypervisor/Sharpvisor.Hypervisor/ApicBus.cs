@@ -32,12 +32,6 @@ internal sealed class ApicBus : IApicBus
         var mode = (DeliveryMode)((message.Data >> 8) & 7);
         bool logical = (message.Address & 4) != 0;
         bool level = (message.Data & 0x8000) != 0;
-        if (level && (message.Data & 0x4000) == 0 && mode != DeliveryMode.Init)
-        {
-            // Level de-assert has no effect on a local APIC.
-            return;
-        }
-
         uint destination = (uint)(message.Address >> 12) & 0xFF;
         Deliver(new ApicMessage((byte)message.Data, mode, level, logical, destination, false, Shorthand.None), null);
     }

@@ -52,6 +52,7 @@ internal sealed partial class LocalApic
 
     public void WriteTscDeadline(ulong value)
     {
+        FireIfOverdue();
         bool expired = false;
         lock (_timerLock)
         {
@@ -89,6 +90,7 @@ internal sealed partial class LocalApic
 
     private void WriteInitialCount(uint value)
     {
+        FireIfOverdue();
         lock (_timerLock)
         {
             if (IsDeadlineMode)
@@ -125,6 +127,7 @@ internal sealed partial class LocalApic
 
     private void WriteLvtTimer(uint value)
     {
+        FireIfOverdue();
         lock (_timerLock)
         {
             bool wasDeadline = IsDeadlineMode;
@@ -182,6 +185,12 @@ internal sealed partial class LocalApic
             _timer.Cancel();
         }
     }
+
+    /// <summary>
+    /// A register write that comes after the due time, but before the timer thread, must not swallow the expiration:
+    /// the current count already read zero.
+    /// </summary>
+    private void FireIfOverdue() => OnTimer();
 
     private void OnTimer()
     {

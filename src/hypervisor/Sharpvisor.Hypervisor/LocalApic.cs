@@ -73,6 +73,11 @@ internal sealed partial class LocalApic
         }
 
         ResetRegisters();
+        if (powerOn && _isBsp)
+        {
+            // Virtual wire mode, as firmware leaves it: a kernel that is loaded directly counts on the PIC (as QEMU does).
+            _lvt[LvtLint0] = (uint)DeliveryMode.ExtInt << 8;
+        }
     }
 
     /// <summary>Does a message's destination name this APIC?</summary>

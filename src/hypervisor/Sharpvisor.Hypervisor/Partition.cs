@@ -60,7 +60,10 @@ public sealed partial class Partition : IPowerControl, IApicBus, ISynicPorts, ID
         TraceSink = trace;
         if (timers == null)
         {
-            _ownTimers = new TimerService(_pausableClock, () => _pausableClock.IsPaused);
+            _ownTimers = new TimerService(
+                _pausableClock,
+                () => _pausableClock.IsPaused,
+                failure => ReportExit(new PartitionExit(PartitionExitReason.Failure, Message: failure.ToString()), freeze: true));
             timers = _ownTimers;
         }
 

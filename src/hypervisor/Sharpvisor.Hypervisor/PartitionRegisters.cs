@@ -49,10 +49,10 @@ internal sealed class PartitionRegisters
             lock (_lock)
             {
                 Volatile.Write(ref _guestOsId, value);
-                if (value == 0)
+                if (value == 0 && (_hypercall & Locked) == 0)
                 {
                     // TLFS: clearing the guest OS id disables the hypercall page.
-                    _hypercall &= ~(Enable | Locked);
+                    _hypercall &= ~Enable;
                 }
             }
 

@@ -13,6 +13,7 @@ public sealed class TimerService : ITimerService, IDisposable
     private readonly Lock _lock = new();
     private readonly HostTimer _hostTimer = new();
     private readonly Func<bool> _isPaused;
+    private readonly Action<Exception>? _failed;
     private readonly Thread _thread;
     private OneShotTimer[] _heap = new OneShotTimer[32];
     private int _count;
@@ -20,8 +21,10 @@ public sealed class TimerService : ITimerService, IDisposable
 
     /// <param name="clock">The partition's time.</param>
     /// <param name="isPaused">Says whether time stands still; call <see cref="Reschedule"/> after it changed.</param>
-    public TimerService(IPartitionClock clock, Func<bool>? isPaused = null)
+    /// <param name="failed">Receives what a callback throws; null lets it end the process.</param>
+    public TimerService(IPartitionClock clock, Func<bool>? isPaused = null, Action<Exception>? failed = null)
     {
+        _failed = failed;
         Clock = clock;
         _isPaused = isPaused ?? (static () => false);
         _thread = new Thread(Run) { IsBackground = true, Name = "timers" };
@@ -86,12 +89,26 @@ public sealed class TimerService : ITimerService, IDisposable
 
             if (expired != null)
             {
-                expired();
+                Expire(expired);
             }
             else
             {
                 _hostTimer.Wait(wait);
             }
+        }
+    }
+
+    private void Expire(Action expired)
+    {
+        try
+        {
+            expired();
+        }
+#pragma warning disable CA1031 // Whatever a device's callback throws ends this VM in order.
+        catch (Exception failure) when (_failed != null)
+#pragma warning restore CA1031
+        {
+            _failed(failure);
         }
     }
 

@@ -216,6 +216,13 @@ public sealed partial class VirtualProcessor : IVpIntercepts
     /// <inheritdoc/>
     int IVpIntercepts.AcknowledgeInterrupt()
     {
+        if (LatchSecondNmi())
+        {
+            // The NMI goes first; then the engine asks again.
+            _engine.Kick(VpEvents.Interrupt);
+            return -1;
+        }
+
         int vector = Apic.Acknowledge();
         if (vector >= 0)
         {
@@ -228,6 +235,8 @@ public sealed partial class VirtualProcessor : IVpIntercepts
 
         return vector;
     }
+
+    internal bool IsTracing => _partition.IsTracing;
 
     internal void Trace(string text) =>
         _partition.TraceSink!.Line(string.Create(CultureInfo.InvariantCulture, $"{_partition.Clock.Nanoseconds} vp{Index} {text}"));

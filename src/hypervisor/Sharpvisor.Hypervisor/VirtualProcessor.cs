@@ -22,6 +22,7 @@ public sealed partial class VirtualProcessor : ILocalApicOwner
     private bool _waitForStartup;
     private Suspension _suspension;
     private bool _idleRequested;
+    private bool _secondNmi;
     private long _runNanoseconds;
     private long _runStart = -1;
 
@@ -114,6 +115,13 @@ public sealed partial class VirtualProcessor : ILocalApicOwner
 
     internal void Notify(VpEvents events)
     {
+        if ((events & VpEvents.Nmi) != 0 && (Registers.PendingEvents & VpEvents.Nmi) != 0 && Registers.State.NmiBlocked == 0)
+        {
+            // Two NMIs before the first is taken are two (Intel SDM Vol. 3A, 6.7.1: one in service, one latched).
+            Volatile.Write(ref _secondNmi, true);
+            events = VpEvents.Interrupt;
+        }
+
         _engine.Kick(events);
         Interlocked.MemoryBarrier();
         if (Volatile.Read(ref _waiting))
@@ -185,6 +193,7 @@ public sealed partial class VirtualProcessor : ILocalApicOwner
         Apic.Reset(powerOn: true);
         _suspension = Suspension.None;
         _idleRequested = false;
+        _secondNmi = false;
         _waitForStartup = Index != 0;
     }
 
@@ -193,6 +202,19 @@ public sealed partial class VirtualProcessor : ILocalApicOwner
         Apic.Dispose();
         Synic?.Dispose();
         _engine.Dispose();
+    }
+
+    /// <summary>Latches the second of two NMIs once the engine has taken the first. VP thread.</summary>
+    internal bool LatchSecondNmi()
+    {
+        if (!Volatile.Read(ref _secondNmi) || (Registers.PendingEvents & VpEvents.Nmi) != 0)
+        {
+            return false;
+        }
+
+        Volatile.Write(ref _secondNmi, false);
+        _engine.Kick(VpEvents.Nmi);
+        return true;
     }
 
     /// <summary>Suspends the VP after the instruction that read HV_X64_MSR_GUEST_IDLE.</summary>
@@ -313,6 +335,7 @@ public sealed partial class VirtualProcessor : ILocalApicOwner
         Apic.Reset(powerOn: false);
         _suspension = Suspension.None;
         _idleRequested = false;
+        _secondNmi = false;
         _waitForStartup = Index != 0;
     }
 
@@ -330,12 +353,15 @@ public sealed partial class VirtualProcessor : ILocalApicOwner
         lock (_gate)
         {
             _parked = true;
+            Volatile.Write(ref _waiting, true);
+            Interlocked.MemoryBarrier();
             Monitor.PulseAll(_gate);
             while (((Requests)Volatile.Read(ref _requests) & (Requests.Freeze | Requests.Stop)) == Requests.Freeze)
             {
                 Monitor.Wait(_gate);
             }
 
+            Volatile.Write(ref _waiting, false);
             _parked = false;
         }
     }
@@ -379,6 +405,7 @@ public sealed partial class VirtualProcessor : ILocalApicOwner
 
     private bool SuspensionEnds()
     {
+        LatchSecondNmi();
         bool nmi = (Registers.PendingEvents & VpEvents.Nmi) != 0 && Registers.State.NmiBlocked == 0;
         return nmi || ((_suspension == Suspension.Idle || Registers.InterruptsEnabled) && Apic.HasDeliverable);
     }

@@ -57,6 +57,11 @@ public sealed class Chipset : IDisposable
             _ = new FwCfg(bus, memory.LowRamBytes + memory.HighRamBytes, options.Processors);
         }
 
+        if (options.TestDevices)
+        {
+            _ = new TestDevices(bus, InterruptRouter);
+        }
+
         // No display adapter: accesses to its memory reach nobody.
         memory.Unmap(PlatformLayout.VgaGpa, PlatformLayout.VgaBytes);
     }

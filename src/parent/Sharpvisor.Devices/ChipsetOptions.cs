@@ -24,6 +24,9 @@ public sealed record ChipsetOptions
     /// <summary>QEMU's configuration device, for multiboot test guests.</summary>
     public bool FwCfg { get; init; }
 
+    /// <summary>The ports and memory of qemu's pc-testdev, for kvm-unit-tests.</summary>
+    public bool TestDevices { get; init; }
+
     /// <summary>The clock behind the RTC.</summary>
     public TimeProvider HostTime { get; init; } = TimeProvider.System;
 }

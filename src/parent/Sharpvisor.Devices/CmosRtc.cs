@@ -130,7 +130,7 @@ public sealed class CmosRtc : IPortDevice, IDisposable
     {
         switch (index)
         {
-            case 0 or 2 or 4 or 6 or 7 or 8 or 9 or CenturyIndex:
+            case 0 or 2 or 4 or 6 or 7 or 8 or 9 or CenturyIndex when Running:
                 return CmosTime.Field(new DateTime(GuestTicks(), DateTimeKind.Utc), index, Binary, Hours24);
             case RegisterA:
                 long phase = GuestTicks() % TimeSpan.TicksPerSecond;
@@ -179,44 +179,39 @@ public sealed class CmosRtc : IPortDevice, IDisposable
 
     private void WriteRegisterB(byte value)
     {
-        byte old = _ram[RegisterB];
-        if ((value & BSet) != 0)
+        bool wasRunning = Running;
+        long ticks = GuestTicks();
+        // The datasheet: SET clears UIE.
+        _ram[RegisterB] = (byte)((value & BSet) != 0 ? value & ~0x10 : value);
+        if (wasRunning && !Running)
         {
-            if ((old & BSet) == 0)
-            {
-                _frozen = GuestTicks();
-            }
-
-            // The datasheet: SET clears UIE.
-            value = (byte)(value & ~0x10);
+            // The registers hold still, and the guest writes them in any order.
+            _frozen = ticks;
+            CmosTime.Store(new DateTime(ticks, DateTimeKind.Utc), _ram, Binary, Hours24);
         }
-        else if ((old & BSet) != 0)
+        else if (!wasRunning && Running)
         {
-            // Time goes on from what was set.
-            _offset = _frozen - _host.GetUtcNow().Ticks;
-            _flagsAt = _frozen;
+            _flagsAt = CmosTime.Load(_ram, Binary, Hours24).Ticks;
+            _offset = _flagsAt - _host.GetUtcNow().Ticks;
         }
-
-        _ram[RegisterB] = value;
     }
 
     private void SetTimeField(byte index, byte value)
     {
+        if (!Running)
+        {
+            _ram[index] = value;
+            return;
+        }
+
         long ticks = GuestTicks();
         if (!CmosTime.TryWithField(new DateTime(ticks, DateTimeKind.Utc), index, value, Binary, Hours24, out DateTime changed))
         {
             return;
         }
 
-        if ((_ram[RegisterB] & BSet) != 0)
-        {
-            _frozen = changed.Ticks;
-        }
-        else
-        {
-            _offset += changed.Ticks - ticks;
-            _flagsAt = changed.Ticks;
-        }
+        _offset += changed.Ticks - ticks;
+        _flagsAt = changed.Ticks;
     }
 
     private bool Binary => (_ram[RegisterB] & BBinary) != 0;

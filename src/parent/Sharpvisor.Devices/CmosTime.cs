@@ -7,6 +7,9 @@ internal static class CmosTime
     private const int Hour = 4;
     private const byte Pm = 0x80;
 
+    // Century, year, month, day, hour, minute, second: each valid given those before.
+    private static readonly byte[] s_loadOrder = [CmosRtc.CenturyIndex, 9, 8, 7, Hour, 2, 0];
+
     // 0xC0 and up in an alarm register match everything.
     private const byte DontCare = 0xC0;
 
@@ -22,6 +25,28 @@ internal static class CmosTime
         // The century.
         _ => Encode(time.Year / 100, binary),
     };
+
+    /// <summary>Puts a time into the registers.</summary>
+    public static void Store(DateTime time, byte[] registers, bool binary, bool hours24)
+    {
+        registers[6] = Field(time, 6, binary, hours24);
+        foreach (byte index in s_loadOrder)
+        {
+            registers[index] = Field(time, index, binary, hours24);
+        }
+    }
+
+    /// <summary>The time in the registers; impossible fields count as their first value.</summary>
+    public static DateTime Load(byte[] registers, bool binary, bool hours24)
+    {
+        var time = new DateTime(2000, 1, 1, 0, 0, 0, DateTimeKind.Utc);
+        foreach (byte index in s_loadOrder)
+        {
+            _ = TryWithField(time, index, registers[index], binary, hours24, out time);
+        }
+
+        return time;
+    }
 
     /// <summary>False when the field does not exist in that month or is out of range; the day of week is derived, not stored.</summary>
     public static bool TryWithField(DateTime time, int index, byte raw, bool binary, bool hours24, out DateTime result)

@@ -38,7 +38,7 @@ internal sealed class Pic8259
         set
         {
             _elcr = (byte)(value & _elcrMask);
-            _irr = (byte)((_irr & ~_elcr) | (_lines & _elcr));
+            _irr = (byte)((_irr & ~LevelInputs) | (_lines & LevelInputs));
         }
     }
 
@@ -54,7 +54,7 @@ internal sealed class Pic8259
         byte bit = (byte)(1 << input);
         bool rose = asserted && (_lines & bit) == 0;
         _lines = (byte)(asserted ? _lines | bit : _lines & ~bit);
-        if ((_elcr & bit) != 0)
+        if ((LevelInputs & bit) != 0)
         {
             _irr = (byte)(asserted ? _irr | bit : _irr & ~bit);
         }
@@ -103,7 +103,7 @@ internal sealed class Pic8259
             _isr |= bit;
         }
 
-        if ((_elcr & bit) == 0)
+        if ((LevelInputs & bit) == 0)
         {
             _irr = (byte)(_irr & ~bit);
         }
@@ -159,7 +159,7 @@ internal sealed class Pic8259
     private void WriteIcw1(byte value)
     {
         // The edge sense circuit is reset: only level inputs still ask.
-        _irr &= _elcr;
+        _irr = (byte)(_irr & LevelInputs);
         _imr = 0;
         _isr = 0;
         ResetModes();
@@ -252,6 +252,9 @@ internal sealed class Pic8259
         _readIsr = false;
         _poll = false;
     }
+
+    /// <summary>The cascade input follows the slave's INT, which drops when the slave's request goes away.</summary>
+    private int LevelInputs => _isMaster ? _elcr | (1 << CascadeInput) : _elcr;
 
     private int InputOf(int priority) => (priority + _highestPriority) & 7;
 

@@ -127,8 +127,6 @@ public sealed class Pic8259Pair : IPortDevice, IExternalInterruptSource
         }
 
         _slave.Acknowledge(input);
-        // INT of the slave drops at INTA, so that a further request makes a new edge on the master.
-        _master.SetLine(2, false);
         return _slave.Vector(input);
     }
 

@@ -15,6 +15,9 @@ public sealed class Pit8254 : IPortDevice, IDisposable
     // not flooded after long ones.
     private const long MaximumLagNanoseconds = 250_000_000;
 
+    // A shorter period would cost a host core (kvm has the same floor, min_timer_period_us); the guest loses ticks instead.
+    private const long MinimumIntervalNanoseconds = 50_000;
+
     private readonly IPartitionClock _clock;
     private readonly IOneShotTimer _timer;
     private readonly IInterruptLine _interrupt;
@@ -139,16 +142,19 @@ public sealed class Pit8254 : IPortDevice, IDisposable
         }
     }
 
-    /// <summary>After a mode or count write: the line follows OUT0, and the next rising edge is scheduled.</summary>
+    /// <summary>
+    /// After a mode or count write: the next rising edge is scheduled. The line is low until then, so that programming
+    /// a mode whose output starts high is not a tick.
+    /// </summary>
     private void Reschedule(long now)
     {
-        _interrupt.Set(_channels[0].Output(now));
+        _interrupt.Set(false);
         Arm(_channels[0].NextRise(now));
     }
 
     private void Arm(long due)
     {
-        if (due == PitChannel.Never)
+        if (_channels[0].DueRise == PitChannel.Never)
         {
             _timer.Cancel();
         }
@@ -176,7 +182,8 @@ public sealed class Pit8254 : IPortDevice, IDisposable
             _interrupt.Set(false);
             _interrupt.Set(true);
             long next = channel.NextRise(Math.Max(due, now - MaximumLagNanoseconds));
-            Arm(next < now ? now + ((next - due) / 2) : next);
+            long at = next < now ? now + (channel.PeriodNanoseconds / 2) : next;
+            Arm(Math.Max(at, now + MinimumIntervalNanoseconds));
         }
     }
 }

@@ -29,6 +29,9 @@ internal sealed class PitChannel
     /// <summary>The edge that <see cref="NextRise"/> last gave.</summary>
     public long DueRise { get; private set; } = Never;
 
+    /// <summary>Of the periodic modes.</summary>
+    public long PeriodNanoseconds => NanosecondsOf(_reload);
+
     public void Reset(bool gate, long now)
     {
         _access = 3;

@@ -39,6 +39,7 @@ public sealed class Uart16550 : IStringPortDevice
     private ushort _divisor = 12;
     private bool _transmitInterrupt;
     private bool _receiveTimeout;
+    private bool _drained;
 
     /// <param name="bus">Where the eight ports go.</param>
     /// <param name="firstPort">0x3F8 for COM1, 0x2F8 for COM2.</param>
@@ -79,6 +80,8 @@ public sealed class Uart16550 : IStringPortDevice
             }
 
             Refill();
+            // The source knows what went straight through.
+            _drained = false;
             UpdateInterrupt();
         }
     }
@@ -105,16 +108,17 @@ public sealed class Uart16550 : IStringPortDevice
     /// <inheritdoc/>
     public uint ReadPort(ushort port, int bytes)
     {
-        bool drained = false;
+        bool drained;
         uint value = 0;
         lock (_lock)
         {
             for (int i = 0; i < bytes; i++)
             {
-                value |= (uint)ReadRegister(port - _base + i, ref drained) << (8 * i);
+                value |= (uint)ReadRegister(port - _base + i) << (8 * i);
             }
 
             UpdateInterrupt();
+            drained = TakeDrained();
         }
 
         if (drained)
@@ -128,6 +132,7 @@ public sealed class Uart16550 : IStringPortDevice
     /// <inheritdoc/>
     public void WritePort(ushort port, int bytes, uint value)
     {
+        bool drained;
         lock (_lock)
         {
             for (int i = 0; i < bytes; i++)
@@ -136,6 +141,13 @@ public sealed class Uart16550 : IStringPortDevice
             }
 
             UpdateInterrupt();
+            // Clearing the FIFO makes room for what waits.
+            drained = TakeDrained();
+        }
+
+        if (drained)
+        {
+            InputDrained?.Invoke();
         }
     }
 
@@ -159,13 +171,13 @@ public sealed class Uart16550 : IStringPortDevice
         }
     }
 
-    private byte ReadRegister(int register, ref bool drained)
+    private byte ReadRegister(int register)
     {
         bool dlab = (_lcr & LcrDlab) != 0;
         switch (register)
         {
             case 0:
-                return dlab ? (byte)_divisor : TakeReceived(ref drained);
+                return dlab ? (byte)_divisor : TakeReceived();
             case 1:
                 return dlab ? (byte)(_divisor >> 8) : _ier;
             case 2:
@@ -247,7 +259,7 @@ public sealed class Uart16550 : IStringPortDevice
         _transmitInterrupt = true;
     }
 
-    private byte TakeReceived(ref bool drained)
+    private byte TakeReceived()
     {
         if (_fifoCount == 0)
         {
@@ -257,9 +269,7 @@ public sealed class Uart16550 : IStringPortDevice
         byte value = _fifo[_fifoHead];
         _fifoHead = (_fifoHead + 1) % FifoBytes;
         _fifoCount--;
-        bool hadInput = _input.Count > 0;
         Refill();
-        drained |= hadInput && _input.Count == 0;
         _receiveTimeout = _fifoCount > 0;
         return value;
     }
@@ -275,7 +285,15 @@ public sealed class Uart16550 : IStringPortDevice
         while (_fifoCount < Capacity && _input.TryDequeue(out byte value))
         {
             PushFifo(value);
+            _drained |= _input.Count == 0;
         }
+    }
+
+    private bool TakeDrained()
+    {
+        bool drained = _drained;
+        _drained = false;
+        return drained;
     }
 
     private int Capacity => (_fcr & 1) != 0 ? FifoBytes : 1;

@@ -1,6 +1,4 @@
 // A guest physical address descriptor list while and after the guest sends it (include/linux/hyperv.h, vmbus_channel_gpadl_header).
-using System.Runtime.InteropServices;
-
 namespace Sharpvisor.VMBus;
 
 internal enum GpadlPhase
@@ -76,7 +74,4 @@ internal sealed class Gpadl
         return Phase == GpadlPhase.Ready && Ranges.Count == 1
             && Ranges.Ranges[0].ByteOffset == 0 && (Ranges.Ranges[0].ByteCount & 4095) == 0;
     }
-
-    /// <summary>The ranges as bytes, for traces and tests.</summary>
-    public ReadOnlySpan<ulong> Raw => MemoryMarshal.Cast<byte, ulong>(_buffer);
 }

@@ -25,7 +25,10 @@ public interface IChannelHandler
     {
     }
 
-    /// <summary>A write returned <see cref="RingWriteStatus.Full"/> earlier, and there is room for it now.</summary>
+    /// <summary>
+    /// A write returned <see cref="RingWriteStatus.Full"/> earlier, and there is room for it now; or the channel is closing, and writing
+    /// again returns <see cref="RingWriteStatus.Closed"/>: <see cref="OnClosed"/> follows.
+    /// </summary>
     void OnWritable(VmbusChannel channel)
     {
     }

@@ -87,9 +87,14 @@ internal sealed class RingWriter
             return false;
         }
 
-        _waitingFor = 0;
-        Volatile.Write(ref _ring.Control(RingControl.PendingSendSize), 0);
+        WaitFor(0);
         return true;
+    }
+
+    private void WaitFor(uint bytes)
+    {
+        _waitingFor = bytes;
+        Volatile.Write(ref _ring.Control(RingControl.PendingSendSize), bytes);
     }
 
     private bool TryReserve(uint total, out RingWriteStatus status)
@@ -104,8 +109,8 @@ internal sealed class RingWriter
         if (free <= total)
         {
             status = RingWriteStatus.Full;
-            _waitingFor = Math.Max(_waitingFor, total);
-            Volatile.Write(ref _ring.Control(RingControl.PendingSendSize), _waitingFor);
+            uint others = _waitingFor;
+            WaitFor(Math.Max(others, total));
             // Store of the pending size before another look at the read index: hv_pkt_iter_close does the reverse.
             Interlocked.MemoryBarrier();
             if (!TryGetFree(out free) || free <= total)
@@ -113,11 +118,8 @@ internal sealed class RingWriter
                 return false;
             }
 
-            // Room came up meanwhile. Someone else may still wait for more of it.
-            if (free > _waitingFor)
-            {
-                TryStopWaiting();
-            }
+            // Room came up meanwhile. Whoever was waiting before still is, and gets the guest's signal.
+            WaitFor(others);
         }
 
         return true;

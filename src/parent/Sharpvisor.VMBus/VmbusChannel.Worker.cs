@@ -189,6 +189,7 @@ public sealed partial class VmbusChannel : IThreadPoolWorkItem
         lock (_writeLock)
         {
             writable = _writer.TryStopWaiting();
+            _writableOwed &= !writable;
             if (_writer.IsWaiting)
             {
                 _spacePoll?.Change(SpacePollMilliseconds, Timeout.Infinite);
@@ -298,8 +299,21 @@ public sealed partial class VmbusChannel : IThreadPoolWorkItem
     private void Close(IChannelHandler handler)
     {
         _closed = true;
+        bool writable;
+        lock (_writeLock)
+        {
+            writable = _writableOwed;
+            _writableOwed = false;
+        }
+
         try
         {
+            // Whoever waits for room learns now that there is nothing to wait for: its writes return Closed.
+            if (writable)
+            {
+                handler.OnWritable(this);
+            }
+
             handler.OnClosed(this);
         }
         finally

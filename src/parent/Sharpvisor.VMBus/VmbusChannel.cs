@@ -1,5 +1,6 @@
 // One open channel: a pair of rings in guest memory, and the writer's end of the host-to-guest one
 // (drivers/hv/ring_buffer.c and channel.c are the other end). The worker is in VmbusChannel.Worker.cs.
+using System.Runtime.InteropServices;
 using Sharpvisor.Core;
 using Sharpvisor.VMBus.Protocol;
 
@@ -8,6 +9,8 @@ namespace Sharpvisor.VMBus;
 /// <summary>An open channel, from the open to <see cref="IChannelHandler.OnClosed"/>. Writes are thread-safe.</summary>
 public sealed partial class VmbusChannel
 {
+    private const int MaxTransferRanges = 256;
+
     private readonly IChannelHost _host;
     private readonly RingReader _reader;
     private readonly RingWriter _writer;
@@ -16,6 +19,7 @@ public sealed partial class VmbusChannel
     private uint _targetVp;
     private bool _open = true;
     private bool _signalOwed;
+    private bool _writableOwed;
     private Timer? _spacePoll;
 
     internal VmbusChannel(
@@ -84,8 +88,8 @@ public sealed partial class VmbusChannel
 
         Span<byte> header = stackalloc byte[8 + (ranges.Length * 8)];
         var fixedPart = new TransferPageHeader { SetId = setId, RangeCount = (uint)ranges.Length };
-        System.Runtime.InteropServices.MemoryMarshal.Write(header, in fixedPart);
-        System.Runtime.InteropServices.MemoryMarshal.AsBytes(ranges).CopyTo(header[8..]);
+        MemoryMarshal.Write(header, in fixedPart);
+        MemoryMarshal.AsBytes(ranges).CopyTo(header[8..]);
         var descriptor = new PacketDescriptor { Type = PacketType.DataUsingTransferPages, Flags = flags, TransactionId = transactionId };
         return Write(descriptor, header, payload, default);
     }
@@ -114,8 +118,6 @@ public sealed partial class VmbusChannel
 
     /// <summary>A view of memory the guest registered on this channel (netvsc's buffers).</summary>
     public bool TryGetGpadl(uint handle, out GpadlView? view) => _host.TryGetGpadl(this, handle, out view);
-
-    private const int MaxTransferRanges = 256;
 
     private RingWriteStatus Write(PacketDescriptor descriptor, ReadOnlySpan<byte> header, ReadOnlySpan<byte> payload, ReadOnlySpan<byte> payload2)
     {
@@ -159,6 +161,7 @@ public sealed partial class VmbusChannel
     private void OnRingFull()
     {
         _counters.RingFull.Increment();
+        _writableOwed = true;
         if (!_writer.GuestSignalsSpace)
         {
             // Such a guest expects the host to poll (include/linux/hyperv.h, comment on pending_send_sz).

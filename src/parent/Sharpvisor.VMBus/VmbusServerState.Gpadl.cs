@@ -1,4 +1,5 @@
 // GPADLs: how a guest lends memory to the host (drivers/hv/channel.c, create_gpadl_header, vmbus_teardown_gpadl).
+using System.Diagnostics.CodeAnalysis;
 using Sharpvisor.VMBus.Protocol;
 
 namespace Sharpvisor.VMBus;
@@ -18,7 +19,7 @@ internal sealed partial class VmbusServerState
     public int GpadlCount => _gpadls.Count;
 
     /// <summary>A complete GPADL of this channel.</summary>
-    public bool TryGetGpadl(OfferedChannel channel, uint handle, [System.Diagnostics.CodeAnalysis.NotNullWhen(true)] out Gpadl? gpadl) =>
+    public bool TryGetGpadl(OfferedChannel channel, uint handle, [NotNullWhen(true)] out Gpadl? gpadl) =>
         _gpadls.TryGetValue(handle, out gpadl) && gpadl.Channel == channel && gpadl.Phase == GpadlPhase.Ready;
 
     private bool HandleGpadlHeader(ReadOnlySpan<byte> message)

@@ -1,11 +1,15 @@
 // The guest's messages (include/linux/hyperv.h, enum vmbus_channel_message_type), all but GPADLs. A message that is too short, of an unknown
 // type, for an unknown channel or out of turn is dropped, unless Hyper-V has an answer that says so.
+using System.Diagnostics.CodeAnalysis;
 using Sharpvisor.VMBus.Protocol;
 
 namespace Sharpvisor.VMBus;
 
 internal sealed partial class VmbusServerState
 {
+    /// <summary>A connection state of the version response (OpenVMM's vmbus_core).</summary>
+    private const byte FailedUnknownFailure = 2;
+
     /// <summary>Takes one message.</summary>
     /// <param name="message">A private copy.</param>
     /// <returns>False when it was dropped.</returns>
@@ -118,8 +122,6 @@ internal sealed partial class VmbusServerState
 
         Send(response);
     }
-
-    private const byte FailedUnknownFailure = 2;
 
     private bool HandleRequestOffers()
     {
@@ -264,7 +266,7 @@ internal sealed partial class VmbusServerState
         return true;
     }
 
-    private bool TryGetChannel(uint relid, [System.Diagnostics.CodeAnalysis.NotNullWhen(true)] out OfferedChannel? channel)
+    private bool TryGetChannel(uint relid, [NotNullWhen(true)] out OfferedChannel? channel)
     {
         channel = relid <= VmbusConstants.MaxRelid ? _byRelid[relid] : null;
         return channel is not null;

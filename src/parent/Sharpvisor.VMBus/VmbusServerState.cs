@@ -247,7 +247,12 @@ internal sealed partial class VmbusServerState
     /// <summary>Ends the connection. Everything of the guest's is given back before the next step.</summary>
     private void Disconnect(Next next)
     {
-        _next = next;
+        // A reset has somebody waiting for it; nothing a guest says may take its place.
+        if (_next != Next.Reset)
+        {
+            _next = next;
+        }
+
         if (_link == Link.Connected)
         {
             _link = Link.Disconnecting;

@@ -8,13 +8,14 @@ internal sealed class SerialInput
     private const int HighWaterBytes = 1024;
     private readonly Stream _stream;
     private readonly Uart16550 _uart;
-    private readonly AutoResetEvent _drained = new(false);
+    // A monitor, because the pump waits on it.
+    private readonly object _gate = new();
 
     private SerialInput(Stream stream, Uart16550 uart)
     {
         _stream = stream;
         _uart = uart;
-        uart.InputDrained += () => _drained.Set();
+        uart.InputDrained += OnDrained;
     }
 
     /// <summary>Starts pumping on a background thread, which ends with the stream or the process.</summary>
@@ -33,15 +34,26 @@ internal sealed class SerialInput
             while ((read = _stream.Read(buffer)) > 0)
             {
                 _uart.Receive(buffer.AsSpan(0, read));
-                while (_uart.QueuedInputBytes > HighWaterBytes)
+                lock (_gate)
                 {
-                    _drained.WaitOne();
+                    while (_uart.QueuedInputBytes > HighWaterBytes)
+                    {
+                        Monitor.Wait(_gate);
+                    }
                 }
             }
         }
         catch (Exception e) when (e is IOException or ObjectDisposedException or InvalidOperationException)
         {
             // The terminal went away: the guest's line stays idle.
+        }
+    }
+
+    private void OnDrained()
+    {
+        lock (_gate)
+        {
+            Monitor.Pulse(_gate);
         }
     }
 }

@@ -1,6 +1,7 @@
 // The synthetic interrupt controller of one VP: SINTs, the message page (SIMP) and the event flags page (SIEFP)
 // (TLFS "Inter-Partition Communication"). Any thread delivers; the VP's thread writes the registers; one lock.
 using System.Buffers.Binary;
+using System.Globalization;
 using System.Runtime.InteropServices;
 using Sharpvisor.Core;
 
@@ -119,7 +120,8 @@ internal sealed partial class Synic : IDisposable
         autoEoi.Clear();
         foreach (ulong sint in _sints)
         {
-            if ((sint & (SintAutoEoi | SintMasked)) == SintAutoEoi)
+            // Masked or not: a vector that is already in IRR when the guest masks its SINT still gets no EOI from the guest.
+            if ((sint & SintAutoEoi) != 0)
             {
                 autoEoi[(byte)sint >> 5] |= 1u << ((byte)sint & 31);
             }
@@ -151,6 +153,12 @@ internal sealed partial class Synic : IDisposable
             DeliverLocked(sint);
         }
 
+        if (_processor.IsTracing)
+        {
+            _processor.Trace(string.Create(
+                CultureInfo.InvariantCulture, $"message sint {sint} type 0x{messageType:x} bytes {payload.Length}"));
+        }
+
         return true;
     }
 
@@ -176,6 +184,11 @@ internal sealed partial class Synic : IDisposable
                 _counters.Events.Increment();
                 Interrupt(register);
             }
+        }
+
+        if (_processor.IsTracing)
+        {
+            _processor.Trace(string.Create(CultureInfo.InvariantCulture, $"event sint {sint} flag {flag}"));
         }
 
         return true;

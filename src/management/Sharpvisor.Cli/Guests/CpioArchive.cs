@@ -1,4 +1,5 @@
 // Writes "newc" cpio archives, the format of a Linux initramfs (Documentation/driver-api/early-userspace/buffer-format.rst).
+using System.Buffers;
 using System.Globalization;
 using System.Text;
 
@@ -12,7 +13,7 @@ internal sealed class CpioArchive
     private const uint SymbolicLink = 0xA000;
     private const uint CharacterDevice = 0x2000;
 
-    private readonly MemoryStream _stream = new();
+    private readonly ArrayBufferWriter<byte> _content = new();
     private readonly HashSet<string> _directories = [];
     private uint _inode;
 
@@ -54,7 +55,7 @@ internal sealed class CpioArchive
     {
         AddEntry("TRAILER!!!", 0, []);
         Pad(512);
-        return _stream.ToArray();
+        return _content.WrittenSpan.ToArray();
     }
 
     private void AddParents(string path)
@@ -82,17 +83,16 @@ internal sealed class CpioArchive
             header.Append(field.ToString("X8", CultureInfo.InvariantCulture));
         }
 
-        _stream.Write(Encoding.UTF8.GetBytes(header.Append(path).Append('\0').ToString()));
+        _content.Write(Encoding.UTF8.GetBytes(header.Append(path).Append('\0').ToString()));
         Pad(4);
-        _stream.Write(content);
+        _content.Write(content);
         Pad(4);
     }
 
     private void Pad(int alignment)
     {
-        while (_stream.Length % alignment != 0)
-        {
-            _stream.WriteByte(0);
-        }
+        int bytes = -_content.WrittenCount & (alignment - 1);
+        _content.GetSpan(bytes)[..bytes].Clear();
+        _content.Advance(bytes);
     }
 }

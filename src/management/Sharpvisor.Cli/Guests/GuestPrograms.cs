@@ -8,10 +8,13 @@ namespace Sharpvisor.Cli.Guests;
 
 internal static class GuestPrograms
 {
+    // bookworm's packages use /bin, later ones /usr/bin.
+    private static readonly string[] s_busyboxPaths = ["bin/busybox", "usr/bin/busybox"];
+
     public static byte[] ReadBusybox(DebianPackages packages)
     {
         string root = packages.Unpack("busybox-static");
-        return File.ReadAllBytes(new[] { "bin/busybox", "usr/bin/busybox" }.Select(p => Path.Combine(root, p)).First(File.Exists));
+        return File.ReadAllBytes(s_busyboxPaths.Select(p => Path.Combine(root, p)).First(File.Exists));
     }
 
     /// <summary>Compiles an embedded freestanding C source into a static ELF program; cached by content.</summary>

@@ -19,6 +19,9 @@ internal sealed class LinuxGuest
         "hv_vmbus", "hv_storvsc", "hv_utils", "ata_piix", "ata_generic", "sd_mod", "sr_mod", "sg", "ext4", "btrfs", "isofs", "loop",
     ];
 
+    // bookworm's packages use /lib, later ones /usr/lib.
+    private static readonly string[] s_moduleRoots = ["usr/lib/modules", "lib/modules"];
+
     private readonly byte[] _busybox;
     private readonly KernelModules _modules;
 
@@ -38,8 +41,7 @@ internal sealed class LinuxGuest
     {
         string meta = flavour == KernelFlavour.Cloud ? "linux-image-cloud-amd64" : "linux-image-amd64";
         string kernel = packages.Unpack(packages.Resolve(meta, "linux-image-"));
-        // bookworm's packages use /lib, later ones /usr/lib.
-        string modules = new[] { "usr/lib/modules", "lib/modules" }
+        string modules = s_moduleRoots
             .Select(p => Path.Combine(kernel, p)).Where(Directory.Exists).SelectMany(Directory.EnumerateDirectories).Single();
         return new LinuxGuest(
             Directory.EnumerateFiles(Path.Combine(kernel, "boot"), "vmlinuz-*").Single(),
