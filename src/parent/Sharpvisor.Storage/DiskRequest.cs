@@ -44,6 +44,20 @@ internal sealed class DiskRequest(RawDisk disk, DiskRequestPool pool) : IThreadP
 
     public void Execute()
     {
+        pool.EnterThread();
+        try
+        {
+            // Runs what awaits the result, too; this object may be in use for another request when it returns.
+            _source.SetResult(Run());
+        }
+        finally
+        {
+            pool.LeaveThread();
+        }
+    }
+
+    private DiskStatus Run()
+    {
         DiskStatus status;
         try
         {
@@ -61,7 +75,7 @@ internal sealed class DiskRequest(RawDisk disk, DiskRequestPool pool) : IThreadP
             status = _operation == DiskOperation.Read ? DiskStatus.ReadError : DiskStatus.WriteError;
         }
 
-        _source.SetResult(status);
+        return status;
     }
 
     public DiskStatus GetResult(short token)
@@ -80,17 +94,24 @@ internal sealed class DiskRequest(RawDisk disk, DiskRequestPool pool) : IThreadP
         _source.OnCompleted(continuation, state, token, flags);
 }
 
-/// <summary>Keeps finished requests for reuse.</summary>
+/// <summary>Keeps finished requests for reuse, and knows how many are under way.</summary>
 internal sealed class DiskRequestPool(RawDisk disk)
 {
     private const int MaxKept = 256;
+
+    [ThreadStatic]
+    private static DiskRequestPool? s_running;
+
     private readonly Stack<DiskRequest> _free = new();
-    private readonly Lock _lock = new();
+    // A monitor, because closing waits on it.
+    private readonly object _lock = new();
+    private int _active;
 
     public DiskRequest Rent()
     {
         lock (_lock)
         {
+            _active++;
             if (_free.TryPop(out DiskRequest? request))
             {
                 return request;
@@ -98,6 +119,31 @@ internal sealed class DiskRequestPool(RawDisk disk)
         }
 
         return new DiskRequest(disk, this);
+    }
+
+    public void EnterThread() => s_running = this;
+
+    public void LeaveThread()
+    {
+        s_running = null;
+        lock (_lock)
+        {
+            _active--;
+            Monitor.PulseAll(_lock);
+        }
+    }
+
+    /// <summary>Returns when no request is under way but the one, if any, whose completion is what calls this.</summary>
+    public void WaitUntilIdle()
+    {
+        int own = s_running == this ? 1 : 0;
+        lock (_lock)
+        {
+            while (_active > own)
+            {
+                Monitor.Wait(_lock);
+            }
+        }
     }
 
     public void Return(DiskRequest request)

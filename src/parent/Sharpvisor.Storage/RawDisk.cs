@@ -101,8 +101,15 @@ internal sealed class RawDisk : IDisk
             : new ValueTask<DiskStatus>(DiskStatus.OutOfRange);
     }
 
-    /// <summary>Releases the file and with it the lock, after the requests under way.</summary>
-    public void Dispose() => _file.Dispose();
+    /// <summary>
+    /// Releases the file and with it the lock, when requests under way have ended: their buffers are guest memory, which may go
+    /// away next. The caller starts no more.
+    /// </summary>
+    public void Dispose()
+    {
+        _requests.WaitUntilIdle();
+        _file.Dispose();
+    }
 
     internal DiskStatus Read(long offset, long bytes, IReadOnlyList<Memory<byte>> buffers, long done)
     {
