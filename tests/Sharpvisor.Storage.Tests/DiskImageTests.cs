@@ -137,13 +137,14 @@ public sealed class DiskImageTests
     }
 
     [Fact]
-    public void An_ISO_image_is_recognised_and_read_only()
+    public void An_ISO_image_is_recognised_read_only_and_shared()
     {
         byte[] image = new byte[40 * 1024];
         "CD001"u8.CopyTo(image.AsSpan(32769));
         using var file = new TemporaryFile(image);
         using IDisk disk = DiskImage.Open(file.Path, readOnly: false);
         Assert.Equal((2048, true), (disk.LogicalSectorBytes, disk.IsReadOnly));
+        DiskImage.Open(file.Path, readOnly: false).Dispose();
     }
 
     private static string Refusal(string path, bool readOnly = false) =>

@@ -27,6 +27,8 @@ public static class DiskImage
     public static IDisk Open(string path, bool readOnly)
     {
         ArgumentException.ThrowIfNullOrEmpty(path);
+        // Nobody writes to an ISO image: it needs no permission to, and VMs share it.
+        readOnly = readOnly || IsIso(path);
         SafeFileHandle file = OpenFile(path, readOnly);
         try
         {
@@ -60,6 +62,26 @@ public static class DiskImage
             file.Dispose();
             throw;
         }
+    }
+
+    private static bool IsIso(string path)
+    {
+        try
+        {
+            using SafeFileHandle file = OpenFile(path, readOnly: true);
+            return HasIsoIdentifier(file);
+        }
+        catch (Exception e) when (e is DiskException or IOException or NotSupportedException)
+        {
+            // Opening it in earnest says why.
+            return false;
+        }
+    }
+
+    private static bool HasIsoIdentifier(SafeFileHandle file)
+    {
+        Span<byte> identifier = stackalloc byte[5];
+        return RandomAccess.Read(file, identifier, IsoIdentifierOffset) == 5 && identifier.SequenceEqual("CD001"u8);
     }
 
     private static SafeFileHandle OpenFile(string path, bool readOnly)
@@ -105,8 +127,7 @@ public static class DiskImage
             return vhd!;
         }
 
-        Span<byte> identifier = stackalloc byte[5];
-        if (RandomAccess.Read(file, identifier, IsoIdentifierOffset) == 5 && identifier.SequenceEqual("CD001"u8))
+        if (readOnly && HasIsoIdentifier(file))
         {
             return Iso(file, path, length);
         }

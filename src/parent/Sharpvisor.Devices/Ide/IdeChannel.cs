@@ -146,9 +146,8 @@ internal sealed class IdeChannel : IStringPortDevice
     {
         lock (Lock)
         {
-            // A DRQ block that is no multiple of the access width ends with a padded element: left to single reads.
-            return port == _commandBlock ? WholeElements(Selected, bytes, destination.Length, out int take)
-                ? (Selected!.ReadData(destination[..take]) / bytes) : 0 : 0;
+            int take = WholeElements(port, bytes, destination.Length);
+            return take == 0 ? 0 : Selected!.ReadData(destination[..take]) / bytes;
         }
     }
 
@@ -157,8 +156,8 @@ internal sealed class IdeChannel : IStringPortDevice
     {
         lock (Lock)
         {
-            return port == _commandBlock ? WholeElements(Selected, bytes, source.Length, out int take)
-                ? (Selected!.WriteData(source[..take]) / bytes) : 0 : 0;
+            int take = WholeElements(port, bytes, source.Length);
+            return take == 0 ? 0 : Selected!.WriteData(source[..take]) / bytes;
         }
     }
 
@@ -180,11 +179,11 @@ internal sealed class IdeChannel : IStringPortDevice
         BusMaster.TryStart();
     }
 
-    private static bool WholeElements(IdeDrive? drive, int bytes, int length, out int take)
+    // A DRQ block that is no multiple of the access width ends with a padded element: left to single accesses.
+    private int WholeElements(ushort port, int bytes, int length)
     {
-        take = drive is null ? 0 : Math.Min(length, drive.BlockBytesLeft);
-        take -= take % bytes;
-        return take > 0;
+        int take = port == _commandBlock && Selected is { } drive ? Math.Min(length, drive.BlockBytesLeft) : 0;
+        return take - (take % bytes);
     }
 
     private byte ReadRegister(ushort port)
