@@ -361,14 +361,11 @@ internal static unsafe class Segments
         bool conforming = (attributes & (SegAttr.Code | SegAttr.Conforming)) == (SegAttr.Code | SegAttr.Conforming);
         if (!conforming && ((attributes >> SegAttr.DplShift) & 3) < s->Cpl)
         {
-            if (IsNull(register->Selector))
-            {
-                // In 64-bit mode FS and GS bases set by MSR live on under a null selector.
-                register->Selector = 0;
-                return;
-            }
-
-            FillNull(register, 0);
+            // The descriptor becomes unusable, the base stays: in 64-bit mode FS and GS go on using what WRMSR put there
+            // (kvm-unit-tests x86/emulator64.c, test_iret; lib/x86/smp.c keeps its per-CPU data behind such a GS).
+            register->Selector = 0;
+            register->Limit = 0;
+            register->Attributes = 0;
         }
     }
 }
