@@ -40,8 +40,11 @@ internal static unsafe class TransferHandlers
 
     public static Op* Int1(VpState* s, Op* op)
     {
+        // Traps that waited behind MOV SS are this #DB's causes too, not another #DB.
+        uint waiting = EngineBlock.Of(s)->BreakpointHits;
+        EngineBlock.Of(s)->BreakpointHits = 0;
         s->Rip = HandlerTools.NextRip(s, op);
-        Exceptions.DeliverDebugTrap(Vp.Of(s), 0);
+        Exceptions.DeliverDebugTrap(Vp.Of(s), waiting);
         return null;
     }
 
