@@ -140,6 +140,11 @@ public sealed class VirtualMachine : IDisposable
         try
         {
             _chipset.RunFirmware();
+            foreach (VirtualProcessor processor in _partition.Processors)
+            {
+                BootProcessor.SetMemoryTypes(processor.Registers);
+            }
+
             BootProcessor.Apply(_images.Load(_memory, _options.CommandLine), _partition.Processors[0].Registers);
         }
         catch (BootException e)
