@@ -10,7 +10,7 @@ internal static unsafe class FarTransfer
     /// <param name="nextRip">The return address of a call.</param>
     public static bool Go(VpState* s, ushort selector, ulong offset, int bytes, bool call, ulong nextRip)
     {
-        if (!Segments.IsProtected(s))
+        if (Segments.IsRealStyle(s))
         {
             return GoReal(s, selector, offset, bytes, call, nextRip);
         }

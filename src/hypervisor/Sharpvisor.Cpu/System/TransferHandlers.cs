@@ -31,7 +31,9 @@ internal static unsafe class TransferHandlers
 
     public static Op* Iret64(VpState* s, Op* op) => Iret(s, op, 8);
 
-    public static Op* Int(VpState* s, Op* op) => Software(s, op, (byte)op->Immediate);
+    public static Op* Int(VpState* s, Op* op) => FarReturn.VirtualMayTouchIf(s)
+        ? Software(s, op, (byte)op->Immediate)
+        : Faults.GeneralProtection(s, op);
 
     public static Op* Int3(VpState* s, Op* op) => Software(s, op, Vector.BP);
 
