@@ -47,7 +47,7 @@ internal sealed class InstructionCatalog
         Mnemonic.Rcpps, Mnemonic.Rcpss, Mnemonic.Rsqrtps, Mnemonic.Rsqrtss, Mnemonic.Fsin, Mnemonic.Fcos, Mnemonic.Fsincos, Mnemonic.Fptan,
         Mnemonic.Fpatan, Mnemonic.F2xm1, Mnemonic.Fyl2x, Mnemonic.Fyl2xp1,
         // Arguments the generator does not arrange.
-        Mnemonic.Enter, Mnemonic.Clflush, Mnemonic.Clflushopt, Mnemonic.Clwb, Mnemonic.Popf, Mnemonic.Popfd, Mnemonic.Ret,
+        Mnemonic.Enter, Mnemonic.Clflush, Mnemonic.Clflushopt, Mnemonic.Clwb, Mnemonic.Popf, Mnemonic.Popfd, Mnemonic.Popfq, Mnemonic.Ret,
     ];
 
     private readonly List<List<Code>>[] _classes = new List<List<Code>>[ClassCount];
