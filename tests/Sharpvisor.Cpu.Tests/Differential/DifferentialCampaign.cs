@@ -37,6 +37,9 @@ internal sealed unsafe class DifferentialCampaign : IDisposable
     /// <summary>Sequences that ended in an exception (the same one everywhere).</summary>
     public long Faulted { get; private set; }
 
+    /// <summary>The same by vector.</summary>
+    public long[] FaultsByVector { get; } = new long[32];
+
     public Dictionary<string, int> EncodingErrors { get; } = [];
 
     /// <summary>The seed of sequence <paramref name="index"/> of a campaign.</summary>
@@ -119,7 +122,12 @@ internal sealed unsafe class DifferentialCampaign : IDisposable
 
             Sequences++;
             Instructions += _batch[i].Count;
-            Faulted += _runners[0].Output->Vector != MachineState.Completed ? 1 : 0;
+            ulong vector = _runners[0].Output->Vector;
+            if (vector < 32)
+            {
+                Faulted++;
+                FaultsByVector[vector]++;
+            }
         }
 
         Leave();

@@ -17,13 +17,13 @@ public sealed class HostAgainstHostTests
         using var campaign = new DifferentialCampaign(arena, new InstructionCatalog(EverythingOffered), host, new Replay(host));
         List<Mismatch> found = campaign.Run(Seed, 0, 1, 20_000);
         Assert.True(found.Count == 0, found.Count == 0 ? string.Empty : found[0].Report);
-        Assert.True(campaign.Faulted < campaign.Sequences / 10, $"{campaign.Faulted} of {campaign.Sequences} sequences fault");
+        Assert.True(campaign.Faulted < campaign.Sequences / 5, $"{campaign.Faulted} of {campaign.Sequences} sequences fault");
         foreach ((string error, int count) in campaign.EncodingErrors.OrderByDescending(static e => e.Value).Take(10))
         {
             TestContext.Current.TestOutputHelper?.WriteLine($"{count} {error}");
         }
 
-        TestContext.Current.TestOutputHelper?.WriteLine($"{campaign.Instructions} instructions, {campaign.Faulted} faults");
+        TestContext.Current.TestOutputHelper?.WriteLine($"{campaign.Instructions} instructions, {campaign.Faulted} faults: {string.Join(' ', campaign.FaultsByVector)}");
     }
 
     private static CpuidResult EverythingOffered(uint leaf, uint subleaf) => new(uint.MaxValue, uint.MaxValue, uint.MaxValue, uint.MaxValue);

@@ -54,6 +54,12 @@ internal sealed class OperandPicker(ulong buffer)
     /// <summary>An address for an operand: anywhere in the buffer, often across its pages' border.</summary>
     public ulong Target(int size, int alignment, ref SplitMix random)
     {
+        if (random.Below(200) == 0)
+        {
+            // Into or across the border of the unmapped pages around it.
+            return random.Percent(50) ? buffer - (ulong)(1 + random.Below(size)) : buffer + Arena.BufferBytes - (ulong)random.Below(size + 1);
+        }
+
         int offset = random.Below(10) switch
         {
             0 or 1 when size > 1 => Arena.PageBytes - size + 1 + random.Below(size - 1),

@@ -156,6 +156,13 @@ internal sealed unsafe class SequenceGenerator(InstructionCatalog catalog, Arena
             case Mnemonic.Div or Mnemonic.Idiv:
                 PrepareDivide(instruction);
                 break;
+            case Mnemonic.Popf or Mnemonic.Popfq:
+                Append(Instruction.Create(Code.Pushq_imm32, (int)(_random.Next() & SequenceTracker.SafeFlags)));
+                break;
+            case Mnemonic.Xlatb:
+                Append(Instruction.Create(Code.Mov_r64_imm64, Register.RAX, InterestingValues.Integer(ref _random)));
+                Append(Instruction.Create(Code.Mov_r64_imm64, Register.RBX, _operands.Target(256, 1, ref _random)));
+                break;
             case Mnemonic.Maskmovq or Mnemonic.Maskmovdqu when !PointsIntoBuffer(7, 16):
                 Append(Instruction.Create(Code.Mov_r64_imm64, Register.RDI, _operands.Target(16, 1, ref _random)));
                 break;

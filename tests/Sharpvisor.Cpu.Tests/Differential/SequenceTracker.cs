@@ -20,6 +20,10 @@ internal sealed class SequenceTracker(ulong buffer)
     private const int Rsi = 6;
     private const int Rdi = 7;
     private const int MaximumPending = 8;
+    private const uint DirectionFlag = 0x400;
+
+    /// <summary>What POPF may load: neither TF nor AC, which would stop the host process.</summary>
+    public const uint SafeFlags = 0xED7;
 
     private readonly InstructionInfoFactory _factory = new();
     private readonly Snapshot[] _pending = new Snapshot[MaximumPending];
@@ -55,6 +59,7 @@ internal sealed class SequenceTracker(ulong buffer)
 
         _now.Known = 0xFFFF;
         _now.Undefined = RflagsBits.None;
+        _now.FlagsPushed = false;
         _now.DirectionKnown = true;
         _now.Backward = (initial.RFlags & 0x400) != 0;
         _pendingCount = 0;
@@ -112,6 +117,7 @@ internal sealed class SequenceTracker(ulong buffer)
         {
             Mnemonic.Bt or Mnemonic.Bts or Mnemonic.Btr or Mnemonic.Btc => BitOffsetInBuffer(instruction),
             Mnemonic.Shld or Mnemonic.Shrd => DoubleShiftDefined(instruction),
+            Mnemonic.Popf or Mnemonic.Popfq => _now.FlagsPushed,
             // The address is that before or after the pop, by addressing form.
             Mnemonic.Pop => instruction.Op0Kind != OpKind.Memory || instruction.MemoryBase.GetFullRegister() != Register.RSP,
             _ => !instruction.IsStringInstruction || StringInBuffer(instruction),
@@ -155,8 +161,9 @@ internal sealed class SequenceTracker(ulong buffer)
         return Contains(address, size);
     }
 
+    // The pages before and after the buffer are unmapped on both sides: reaching them is a page fault to compare.
     private bool Contains(ulong address, int size) =>
-        address >= buffer && address <= buffer + Arena.BufferBytes - (ulong)size;
+        address >= buffer - Arena.PageBytes && address <= buffer + Arena.BufferBytes + Arena.PageBytes - (ulong)size;
 
     private bool TryGet(Register register, out ulong value)
     {
@@ -292,6 +299,14 @@ internal sealed class SequenceTracker(ulong buffer)
     private void Apply(in Instruction instruction, in InstructionInfo info)
     {
         ApplyFlags(instruction);
+        if (instruction.Mnemonic is Mnemonic.Popf or Mnemonic.Popfq)
+        {
+            _now.DirectionKnown = true;
+            _now.Backward = (_now.Pushed & DirectionFlag) != 0;
+        }
+
+        _now.FlagsPushed = instruction.Code is Code.Pushq_imm32 && (instruction.Immediate32 & ~SafeFlags) == 0;
+        _now.Pushed = instruction.Immediate32;
         if (instruction.Mnemonic is Mnemonic.Cld or Mnemonic.Std)
         {
             _now.DirectionKnown = true;
@@ -445,6 +460,7 @@ internal sealed class SequenceTracker(ulong buffer)
 
         _now.Known = known;
         _now.Undefined |= other.Undefined;
+        _now.FlagsPushed = false;
         _now.DirectionKnown &= other.DirectionKnown && _now.Backward == other.Backward;
     }
 
@@ -455,6 +471,9 @@ internal sealed class SequenceTracker(ulong buffer)
         public RflagsBits Undefined;
         public bool DirectionKnown;
         public bool Backward;
+        /// <summary>The top of the stack is <see cref="Pushed"/>, which POPF may load.</summary>
+        public bool FlagsPushed;
+        public uint Pushed;
         public int Target;
     }
 }
