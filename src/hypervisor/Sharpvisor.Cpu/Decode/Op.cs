@@ -19,6 +19,8 @@ internal enum OpFlags : byte
     /// <summary>Dst (or Src) is one of AH, CH, DH, BH, numbered 4..7 without this instruction having REX.</summary>
     HighDst = 32,
     HighSrc = 64,
+    /// <summary>Decoded in a 64-bit code segment.</summary>
+    Long = 128,
 }
 
 /// <summary>A predecoded instruction, 64 bytes: one cache line.</summary>
@@ -59,6 +61,9 @@ internal unsafe struct Op
     public byte AddressBytes;
     /// <summary>Second immediate (ENTER, EXTRQ), or what a handler family wants.</summary>
     public byte Extra;
-    private readonly ulong _reserved0;
-    private readonly ulong _reserved1;
+    /// <summary>Position in its block, counted from 1: instructions retired when control leaves the block here.</summary>
+    public ushort Index16;
+    private readonly ushort _reserved0;
+    private readonly uint _reserved1;
+    private readonly ulong _reserved2;
 }

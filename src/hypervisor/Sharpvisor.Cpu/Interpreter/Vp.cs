@@ -1,0 +1,217 @@
+// One virtual processor on the interpreter: the Run loop and what slow paths of all areas need.
+using System.Runtime.CompilerServices;
+using System.Runtime.InteropServices;
+using Sharpvisor.Cpu.Decode;
+using Sharpvisor.Cpu.Mmu;
+using Sharpvisor.Cpu.System;
+
+namespace Sharpvisor.Cpu.Interpreter;
+
+/// <summary>The interpreter engine of one VP. Partials: Code (blocks), Events (interrupts and requests of other threads).</summary>
+internal sealed unsafe partial class Vp : IVpEngine
+{
+    private readonly LazyFlags* _lazy;
+    private readonly EngineBlock* _engine;
+    private GCHandle _self;
+
+    public Vp(int vpIndex, GuestMemory memory, IVpIntercepts intercepts)
+    {
+        Memory = memory;
+        Intercepts = intercepts;
+        State = (VpState*)NativeMemory.AlignedAlloc((nuint)((sizeof(VpState) + 63) & ~63), 64);
+        NativeMemory.Clear(State, (nuint)sizeof(VpState));
+        _engine = (EngineBlock*)NativeMemory.AlignedAlloc((nuint)((sizeof(EngineBlock) + 63) & ~63), 64);
+        NativeMemory.Clear(_engine, (nuint)sizeof(EngineBlock));
+        _lazy = &_engine->Lazy;
+        State->EnginePrivate = _engine;
+        State->VpIndex = (uint)vpIndex;
+        _self = GCHandle.Alloc(this);
+        _lazy->Owner = GCHandle.ToIntPtr(_self);
+        _lazy->JumpCache = (JumpEntry*)NativeMemory.AlignedAlloc((nuint)(JumpEntries * sizeof(JumpEntry)), 64);
+        NativeMemory.Clear(_lazy->JumpCache, (nuint)(JumpEntries * sizeof(JumpEntry)));
+        _lazy->JumpEpoch = 1;
+        Mmu = new SoftMmu(this);
+        Reset(powerOn: true);
+        memory.CodeTracked += OnCodeTracked;
+        memory.LayoutChanged += OnLayoutChanged;
+    }
+
+    public VpState* State { get; }
+
+    public GuestMemory Memory { get; }
+
+    public IVpIntercepts Intercepts { get; }
+
+    public SoftMmu Mmu { get; }
+
+    /// <summary>HLT was executed (its handler also ends the block).</summary>
+    public bool Halted { get; set; }
+
+    /// <summary>A triple fault: Run returns <see cref="VpExit.Shutdown"/>.</summary>
+    public bool TripleFault { get; set; }
+
+    public long Instructions => (long)Volatile.Read(ref _lazy->Instructions);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vp Of(VpState* s) => Unsafe.As<Vp>(GCHandle.FromIntPtr(Flags.Lazy(s)->Owner).Target!);
+
+    /// <summary>RIP of an op of the running block.</summary>
+    public void SyncRip(Op* op) => State->Rip = State->Gpr[17] + op->PageOffset;
+
+    /// <summary>Continue at this RIP; the handler then returns null with no fault pending.</summary>
+    public void EndBlockAt(ulong rip) => State->Rip = rip;
+
+    /// <summary>CS, CR0, EFER or CPL changed. The mode itself is recomputed at every block entry through <see cref="Run"/>.</summary>
+    public void ModeChanged() => DropJumpCache();
+
+    /// <summary>Linear-to-block mappings are stale.</summary>
+    public void DropJumpCache() => _lazy->JumpEpoch++;
+
+    /// <inheritdoc/>
+    public VpExit Run()
+    {
+        VpState* s = State;
+        EnterRun();
+        try
+        {
+            Flags.Write(s, s->RFlags);
+            s->Gpr[16] = 0;
+            return Loop(s);
+        }
+        finally
+        {
+            s->RFlags = Flags.Read(s);
+            LeaveRun();
+        }
+    }
+
+    public void Dispose()
+    {
+        Memory.CodeTracked -= OnCodeTracked;
+        Memory.LayoutChanged -= OnLayoutChanged;
+        _blocks.Dispose();
+        Mmu.Dispose();
+        NativeMemory.AlignedFree(_lazy->JumpCache);
+        NativeMemory.AlignedFree(_engine);
+        NativeMemory.AlignedFree(State);
+        _self.Free();
+    }
+
+    private VpExit Loop(VpState* s)
+    {
+        while (true)
+        {
+            if ((s->PendingEvents != 0 || _interruptDeferred) && ServiceEvents(s, out VpExit exit))
+            {
+                return exit;
+            }
+
+            if (TripleFault)
+            {
+                return VpExit.Shutdown;
+            }
+
+            if (Halted)
+            {
+                return VpExit.Halt;
+            }
+
+            bool single = (s->RFlags & Flags.TF) != 0 || s->InterruptShadow != 0;
+            Op* op = EnterBlock(s, single);
+            if (op == null)
+            {
+                // The fetch faulted: RIP is exact already.
+                Exceptions.Deliver(this);
+                continue;
+            }
+
+            if (single)
+            {
+                StepOne(s, op);
+                continue;
+            }
+
+            op = Dispatch(s, op);
+            if (_engine->Fault.Pending != 0)
+            {
+                s->Rip = RipOf(s, op);
+                Exceptions.Deliver(this);
+            }
+        }
+    }
+
+    /// <summary>Runs ops until one returns null, and returns that one. Unrolled: each indirect call site predicts on its own.</summary>
+    private static Op* Dispatch(VpState* s, Op* op)
+    {
+        while (true)
+        {
+            Op* next = op->Handler(s, op);
+            if (next == null)
+            {
+                return op;
+            }
+
+            op = next->Handler(s, next);
+            if (op == null)
+            {
+                return next;
+            }
+
+            next = op->Handler(s, op);
+            if (next == null)
+            {
+                return op;
+            }
+
+            op = next->Handler(s, next);
+            if (op == null)
+            {
+                return next;
+            }
+        }
+    }
+
+    /// <summary>One instruction under RFLAGS.TF or in an interrupt shadow (Intel SDM Vol. 3A, 6.8.3 and 17.3.1.4).</summary>
+    private void StepOne(VpState* s, Op* op)
+    {
+        bool trap = (s->RFlags & Flags.TF) != 0;
+        uint shadow = s->InterruptShadow;
+        s->InterruptShadow = 0;
+        ulong rip = RipOf(s, op);
+        Op* next = op->Handler(s, op);
+        if (_engine->Fault.Pending != 0)
+        {
+            s->Rip = rip;
+            s->InterruptShadow = 0;
+            Exceptions.Deliver(this);
+            return;
+        }
+
+        if (next != null)
+        {
+            s->Rip = RipOf(s, next);
+        }
+
+        // An instruction that sets the shadow anew within a shadow does not extend it (STI; STI).
+        if (shadow != 0)
+        {
+            s->InterruptShadow = 0;
+        }
+
+        if (trap && s->InterruptShadow == 0)
+        {
+            Halted = false;
+            Faults.RecordDebug(s, 1UL << 14);
+            Exceptions.Deliver(this);
+        }
+    }
+
+    private static ulong RipOf(VpState* s, Op* op) => (s->Gpr[17] + op->PageOffset) & RipMask(Flags.Lazy(s)->Mode);
+
+    private static ulong RipMask(ulong mode) => (mode & BlockMode.BitsMask) switch
+    {
+        BlockMode.Bits64 => ulong.MaxValue,
+        BlockMode.Bits32 => uint.MaxValue,
+        _ => ushort.MaxValue,
+    };
+}

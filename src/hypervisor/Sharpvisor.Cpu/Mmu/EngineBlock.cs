@@ -1,0 +1,44 @@
+// The engine's private part of a VP's state, in native memory at fixed offsets so that handlers and, later, translated code
+// reach it from VpState.EnginePrivate without a managed object.
+using System.Runtime.InteropServices;
+using Sharpvisor.Cpu.Interpreter;
+
+namespace Sharpvisor.Cpu.Mmu;
+
+/// <summary>The exception that the instruction being executed raised, before it is delivered.</summary>
+[StructLayout(LayoutKind.Sequential)]
+internal struct PendingFault
+{
+    /// <summary>Non-zero when there is one.</summary>
+    public byte Pending;
+    public byte Vector;
+    public byte HasErrorCode;
+    public byte Reserved;
+    public uint ErrorCode;
+    /// <summary>The faulting linear address of a page fault; delivery puts it in CR2.</summary>
+    public ulong Cr2;
+    /// <summary>Causes of a #DB; delivery puts them in DR6.</summary>
+    public ulong Dr6;
+}
+
+/// <summary>See the file's head. The lazy flags come first: their offsets are the engine's shortest.</summary>
+[StructLayout(LayoutKind.Sequential)]
+internal unsafe struct EngineBlock
+{
+    public LazyFlags Lazy;
+    /// <summary>Slots of the set that data accesses and fetches at the current privilege use.</summary>
+    public TlbEntry* Tlb;
+    /// <summary>Slots of the set for the processor's own accesses to descriptor tables, TSS and IDT.</summary>
+    public TlbEntry* SystemTlb;
+    public PendingFault Fault;
+    /// <summary>Changes whenever cached translations were dropped; caches from linear addresses to code compare it.</summary>
+    public ulong TlbGeneration;
+    /// <summary>Non-zero when DR7 arms a data or I/O breakpoint, or alignment checks are on: every access takes the slow path.</summary>
+    public uint CheckedAccesses;
+    /// <summary>Breakpoints hit by the current instruction: a #DB trap with these DR6 bits is due after it.</summary>
+    public uint BreakpointHits;
+    /// <summary>RIP after the far transfer being executed; a task switch saves it.</summary>
+    public ulong NextRip;
+
+    public static EngineBlock* Of(VpState* s) => (EngineBlock*)s->EnginePrivate;
+}

@@ -1,0 +1,40 @@
+// One software TLB entry. The hit test is one compare: the address of the access's last byte, cut to its page, must equal
+// the tag of the first byte's slot, which also rejects accesses that cross a page.
+using System.Runtime.InteropServices;
+
+namespace Sharpvisor.Cpu.Mmu;
+
+/// <summary>A cached translation of one 4 KiB page; 32 bytes, so that a slot's offset is a shift and a mask.</summary>
+[StructLayout(LayoutKind.Sequential)]
+internal struct TlbEntry
+{
+    /// <summary>A tag no page has.</summary>
+    public const ulong Invalid = 1;
+
+    /// <summary>Linear page address when data reads may go straight to host memory.</summary>
+    public ulong ReadTag;
+    /// <summary>The same for data writes: writable, dirty already set, host page writable, no code tracked on it.</summary>
+    public ulong WriteTag;
+    /// <summary>The same for instruction fetches.</summary>
+    public ulong ExecTag;
+    /// <summary>Host address minus linear address.</summary>
+    public ulong Addend;
+}
+
+/// <summary>What the hit path does not need to know about a translation.</summary>
+[StructLayout(LayoutKind.Sequential)]
+internal struct TlbInfo
+{
+    /// <summary>Linear page address when writes are permitted but must be announced (code is tracked on the page).</summary>
+    public ulong NotifyTag;
+    /// <summary>Guest page number.</summary>
+    public ulong Gpn;
+    /// <summary>Linear page number, whichever accesses are allowed.</summary>
+    public ulong LinearPage;
+    /// <summary>log2 of the page's size: 12, 21, 22 or 30.</summary>
+    public byte PageShift;
+    /// <summary>Survives a CR3 load.</summary>
+    public bool Global;
+    /// <summary>The slot is in the set's log of used slots.</summary>
+    public bool Logged;
+}
