@@ -1,4 +1,5 @@
 // Generates sequences in batches, runs each on every runner and compares the results with the first runner's.
+using System.Runtime.InteropServices;
 using System.Globalization;
 using System.Text;
 using Iced.Intel;
@@ -57,7 +58,7 @@ internal sealed unsafe class DifferentialCampaign : IDisposable
         long index = first;
         for (long done = 0; done < count && found.Count < maximumMismatches;)
         {
-            int filled = Fill(campaign, ref index, step, (int)System.Math.Min(BatchSequences, count - done));
+            int filled = Fill(campaign, ref index, step, (int)Math.Min(BatchSequences, count - done));
             RunBatch(filled, found, maximumMismatches);
             done += filled;
         }
@@ -96,7 +97,7 @@ internal sealed unsafe class DifferentialCampaign : IDisposable
             }
             else
             {
-                System.Runtime.InteropServices.CollectionsMarshal.GetValueRefOrAddDefault(
+                CollectionsMarshal.GetValueRefOrAddDefault(
                     EncodingErrors, _encoder.LastError ?? "branch too far", out _)++;
             }
         }

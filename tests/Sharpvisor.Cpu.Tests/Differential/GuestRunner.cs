@@ -1,5 +1,7 @@
 // Runs sequences on an execution engine: one VP in 64-bit user mode whose page tables map the arena at the host's
-// addresses. A sequence ends with INT3; every exception goes through an interrupt gate with its own stack to a HLT.
+// addresses. IRETQ enters a sequence, INT3 ends it; every exception goes through an interrupt gate with its own stack to
+// a port write that makes the engine return. So nothing but registers and memory is set behind the engine's back.
+using System.Runtime.InteropServices;
 using System.Buffers;
 using System.Buffers.Binary;
 using Sharpvisor.Core;
@@ -22,6 +24,8 @@ internal sealed unsafe class GuestRunner : ISequenceRunner
     private const ulong HandlerStack = 0xF000;
     private const ulong CodeGpa = 0x40_0000;
     private const int HandlerSpacing = 16;
+    private const ulong EntryStub = Handlers + (33 * HandlerSpacing);
+    private const ulong EntryFrame = HandlerStack - 0x800;
 
     // Backwards and apart, so that an access across the border that goes on physically shows.
     private static readonly ulong[] s_bufferGpas = [0x20_3000, 0x20_1000];
@@ -42,7 +46,7 @@ internal sealed unsafe class GuestRunner : ISequenceRunner
         var intercepts = new NoDevices();
         _engine = factory.Create(0, _memory, intercepts);
         intercepts.Engine = _engine;
-        _output = (MachineState*)System.Runtime.InteropServices.NativeMemory.AlignedAlloc(MachineState.Bytes, 64);
+        _output = (MachineState*)NativeMemory.AlignedAlloc(MachineState.Bytes, 64);
         for (int i = 0; i < Arena.BufferPages; i++)
         {
             _pins[i] = Pin(s_bufferGpas[i]);
@@ -94,22 +98,26 @@ internal sealed unsafe class GuestRunner : ISequenceRunner
         }
 
         _memory.Dispose();
-        System.Runtime.InteropServices.NativeMemory.AlignedFree(_output);
+        NativeMemory.AlignedFree(_output);
     }
 
-    private static void Load(VpState* state, MachineState* initial)
+    private void Load(VpState* state, MachineState* initial)
     {
         for (int i = 0; i < 16; i++)
         {
             state->Gpr[i] = initial->Gpr[i];
         }
 
-        state->Rip = initial->Rip;
-        state->RFlags = initial->RFlags;
-        state->Cpl = 3;
-        state->InterruptShadow = 0;
-        SetSegment(state, Segment.Cs, 0x33, 0, uint.MaxValue, 0xAFB);
-        SetSegment(state, Segment.Ss, 0x2B, 0, uint.MaxValue, 0xCF3);
+        // SDM Vol. 2A, IRET: RIP, CS, RFLAGS, RSP, SS upwards.
+        ulong* frame = (ulong*)(_frames + (EntryFrame & 0xFFF));
+        frame[0] = initial->Rip;
+        frame[1] = 0x33;
+        frame[2] = initial->RFlags;
+        frame[3] = initial->Gpr[4];
+        frame[4] = 0x2B;
+        state->Gpr[4] = EntryFrame;
+        state->Rip = EntryStub;
+        state->RFlags = 2;
         byte* fx = initial->Fx;
         state->Fcw = *(ushort*)(fx + MachineState.FxFcw);
         state->Fsw = *(ushort*)(fx + MachineState.FxFsw);
@@ -162,7 +170,7 @@ internal sealed unsafe class GuestRunner : ISequenceRunner
         ulong vector = (state->Rip - Handlers) / HandlerSpacing;
         _output->Cr2 = state->Cr2;
         _output->ErrorCode = 0;
-        if (exit != VpExit.Halt || vector > 31)
+        if (exit != VpExit.Event || vector > 31)
         {
             _output->Vector = 1000 + (ulong)exit;
             _output->Rip = state->Rip;
@@ -222,8 +230,12 @@ internal sealed unsafe class GuestRunner : ISequenceRunner
             // 64-bit interrupt gate, IST 1; DPL 3 for INT3.
             ulong type = vector == 3 ? 0xEEUL : 0x8EUL;
             Write64(Idt + (vector * 16), (handler & 0xFFFF) | (0x08UL << 16) | (1UL << 32) | (type << 40) | (handler >> 16 << 48));
-            Write(handler, [0xF4]);
+            // out 0x80, al; jmp $
+            Write(handler, [0xE6, 0x80, 0xEB, 0xFE]);
         }
+
+        // iretq
+        Write(EntryStub, [0x48, 0xCF]);
     }
 
     private void Start()
@@ -236,11 +248,16 @@ internal sealed unsafe class GuestRunner : ISequenceRunner
         state->Efer = 0xD01;
         state->Gdtr = new DescriptorTableRegister { Base = Gdt, Limit = 0x4F };
         state->Idtr = new DescriptorTableRegister { Base = Idt, Limit = 0x1FF };
+        state->Rip = EntryStub;
+        state->RFlags = 2;
+        SetSegment(state, Segment.Cs, 0x08, 0, uint.MaxValue, 0xA9B);
+        SetSegment(state, Segment.Ss, 0x10, 0, uint.MaxValue, 0xC93);
         SetSegment(state, Segment.Ds, 0, 0, 0, 0);
         SetSegment(state, Segment.Es, 0, 0, 0, 0);
         SetSegment(state, Segment.Fs, 0, 0, 0, 0);
         SetSegment(state, Segment.Gs, 0, 0, 0, 0);
         SetSegment(state, Segment.Tr, 0x40, Tss, 0x67, 0x8B);
+        _engine.RequestTlbFlush();
     }
 
     private static void SetSegment(VpState* state, Segment segment, ushort selector, ulong @base, uint limit, ushort attributes)

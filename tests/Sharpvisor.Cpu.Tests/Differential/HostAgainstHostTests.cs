@@ -1,10 +1,12 @@
 // The harness against itself: run twice on the host CPU, every sequence must give the same result, or the generator lets
 // something undefined through. A runner that spoils one instruction's result must be found out.
+using System.Runtime.CompilerServices;
 using Sharpvisor.Core;
 using Xunit;
 
 namespace Sharpvisor.Cpu.Tests.Differential;
 
+[Collection(nameof(DifferentialCollection))]
 public sealed class HostAgainstHostTests
 {
     private const ulong Seed = 0x0BAD_5EED;
@@ -36,10 +38,10 @@ public sealed class HostAgainstHostTests
 
         public string Name => "again";
 
-        public MachineState* Output => (MachineState*)System.Runtime.CompilerServices.Unsafe.AsPointer(ref _output[0]);
+        public MachineState* Output => (MachineState*)Unsafe.AsPointer(ref _output[0]);
 
         public byte* BufferPage(int page) =>
-            (byte*)System.Runtime.CompilerServices.Unsafe.AsPointer(ref _memory[page * Arena.PageBytes]);
+            (byte*)Unsafe.AsPointer(ref _memory[page * Arena.PageBytes]);
 
         public void LoadCode(ReadOnlySpan<byte> code, ReadOnlySpan<int> terminators)
         {

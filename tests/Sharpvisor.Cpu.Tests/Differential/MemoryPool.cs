@@ -1,5 +1,6 @@
 // Initial contents for the scratch buffer: one block with the values that arithmetic finds interesting, of which every
 // sequence takes a window.
+using System.Runtime.InteropServices;
 using System.Buffers.Binary;
 
 namespace Sharpvisor.Cpu.Tests.Differential;
@@ -12,8 +13,8 @@ internal static unsafe class MemoryPool
     private static readonly byte[] s_bytes = Create();
 
     /// <summary>The pinned pool; a window is <see cref="Arena.BufferBytes"/> from any offset below <see cref="Windows"/>.</summary>
-    public static byte* Address { get; } = (byte*)System.Runtime.InteropServices.GCHandle
-        .Alloc(s_bytes, System.Runtime.InteropServices.GCHandleType.Pinned).AddrOfPinnedObject();
+    public static byte* Address { get; } = (byte*)GCHandle
+        .Alloc(s_bytes, GCHandleType.Pinned).AddrOfPinnedObject();
 
     private static byte[] Create()
     {

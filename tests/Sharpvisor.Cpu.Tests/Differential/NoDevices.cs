@@ -1,4 +1,4 @@
-// The hypervisor a sequence never reaches: user mode without devices, interrupts or hypercalls.
+// The hypervisor of a sequence: no devices, interrupts or hypercalls; a port write ends the run.
 using Sharpvisor.Core;
 
 namespace Sharpvisor.Cpu.Tests.Differential;
@@ -11,9 +11,8 @@ internal sealed class NoDevices : IVpIntercepts
 
     public uint ReadPort(ushort port, int bytes) => uint.MaxValue;
 
-    public void WritePort(ushort port, int bytes, uint value)
-    {
-    }
+    /// <summary>The exception handlers' way out.</summary>
+    public void WritePort(ushort port, int bytes, uint value) => Engine?.Kick(VpEvents.Stop);
 
     public int ReadPortString(ushort port, int bytes, Span<byte> destination) => 0;
 

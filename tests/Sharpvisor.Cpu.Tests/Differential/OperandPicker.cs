@@ -92,7 +92,7 @@ internal sealed class OperandPicker(ulong buffer)
                 return TryMemory(ref instruction, operand, tracker, ref random);
             case OpCodeOperandKind.mem_offs:
                 instruction.SetOpKind(operand, OpKind.Memory);
-                instruction.MemoryDisplacement64 = Target(System.Math.Max(instruction.MemorySize.GetSize(), 1), 1, ref random);
+                instruction.MemoryDisplacement64 = Target(Math.Max(instruction.MemorySize.GetSize(), 1), 1, ref random);
                 instruction.MemoryDisplSize = random.Percent(20) ? 4 : 8;
                 return true;
             case OpCodeOperandKind.seg_rSI:
@@ -265,7 +265,7 @@ internal sealed class OperandPicker(ulong buffer)
     private bool TryMemory(ref Instruction instruction, int operand, SequenceTracker tracker, ref SplitMix random)
     {
         instruction.SetOpKind(operand, OpKind.Memory);
-        int size = System.Math.Max(instruction.MemorySize.GetSize(), 1);
+        int size = Math.Max(instruction.MemorySize.GetSize(), 1);
         int alignment = 1;
         if (size == 16 && !IsUnaligned(instruction.Mnemonic) && random.Percent(97))
         {

@@ -1,4 +1,5 @@
 // Encodes sequences into the code area: Iced encodes each instruction, branch displacements are filled in afterwards.
+using System.Runtime.InteropServices;
 using System.Buffers.Binary;
 using Iced.Intel;
 
@@ -27,7 +28,7 @@ internal sealed class SequenceEncoder
 
     public ReadOnlySpan<byte> Code => _writer.Written;
 
-    public ReadOnlySpan<int> Terminators => System.Runtime.InteropServices.CollectionsMarshal.AsSpan(_terminators);
+    public ReadOnlySpan<int> Terminators => CollectionsMarshal.AsSpan(_terminators);
 
     public string? LastError { get; private set; }
 

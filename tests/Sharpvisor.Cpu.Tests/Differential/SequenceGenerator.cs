@@ -156,6 +156,9 @@ internal sealed unsafe class SequenceGenerator(InstructionCatalog catalog, Arena
             case Mnemonic.Div or Mnemonic.Idiv:
                 PrepareDivide(instruction);
                 break;
+            case Mnemonic.Cmpxchg or Mnemonic.Cmpxchg8b or Mnemonic.Cmpxchg16b when instruction.Op0Kind == OpKind.Memory:
+                PrepareExchange(instruction);
+                break;
             case Mnemonic.Popf or Mnemonic.Popfq:
                 Append(Instruction.Create(Code.Pushq_imm32, (int)(_random.Next() & SequenceTracker.SafeFlags)));
                 break;
@@ -176,6 +179,31 @@ internal sealed unsafe class SequenceGenerator(InstructionCatalog catalog, Arena
                 when instruction.Op0Kind == OpKind.Memory && instruction.Op1Kind == OpKind.Register:
                 PrepareBitString(instruction);
                 break;
+        }
+    }
+
+    // Stores the comparand first, half of the time: by chance the comparison would never succeed.
+    private void PrepareExchange(in Instruction instruction)
+    {
+        if (_random.Percent(50))
+        {
+            return;
+        }
+
+        Instruction store = instruction;
+        store.HasLockPrefix = false;
+        int size = instruction.MemorySize.GetSize();
+        bool wide = instruction.Mnemonic != Mnemonic.Cmpxchg;
+        size = wide ? size / 2 : size;
+        store.Code = size switch { 1 => Code.Mov_rm8_r8, 2 => Code.Mov_rm16_r16, 4 => Code.Mov_rm32_r32, _ => Code.Mov_rm64_r64 };
+        store.SetOpKind(1, OpKind.Register);
+        store.SetOpRegister(1, OperandPicker.Gpr(size, 0));
+        Append(store);
+        if (wide && store.MemoryDisplSize >= 4)
+        {
+            store.SetOpRegister(1, OperandPicker.Gpr(size, 2));
+            store.MemoryDisplacement64 += (ulong)size;
+            Append(store);
         }
     }
 
@@ -217,14 +245,14 @@ internal sealed unsafe class SequenceGenerator(InstructionCatalog catalog, Arena
     private void PrepareString(in Instruction instruction)
     {
         bool repeat = instruction.HasRepPrefix || instruction.HasRepnePrefix;
-        int size = System.Math.Max(instruction.MemorySize.GetSize(), 1);
+        int size = Math.Max(instruction.MemorySize.GetSize(), 1);
         if (repeat && (!_tracker.IsKnown(1) || _tracker.Value(1) > 64 || _random.Percent(70)))
         {
             int most = _random.Percent(15) ? SequenceTracker.MaximumRepeat : 24;
             Append(Instruction.Create(Code.Mov_r64_imm64, Register.RCX, (ulong)_random.Below(most)));
         }
 
-        int span = repeat && _tracker.IsKnown(1) ? (int)System.Math.Min(_tracker.Value(1), SequenceTracker.MaximumRepeat) * size : size;
+        int span = repeat && _tracker.IsKnown(1) ? (int)Math.Min(_tracker.Value(1), SequenceTracker.MaximumRepeat) * size : size;
         for (int i = 0; i < instruction.OpCount; i++)
         {
             OpKind kind = instruction.GetOpKind(i);
@@ -236,7 +264,14 @@ internal sealed unsafe class SequenceGenerator(InstructionCatalog catalog, Arena
             };
             if (register >= 0 && (!PointsIntoBuffer(register, span + 8) || _random.Percent(50)))
             {
-                ulong at = arena.Buffer + (ulong)span + (ulong)_random.Below(System.Math.Max(Arena.BufferBytes - (2 * span) - 8, 1));
+                if (register == 7 && _tracker.IsKnown(6) && _random.Percent(25))
+                {
+                    // Equal pointers: a repeated comparison that goes on.
+                    Append(Instruction.Create(Code.Mov_r64_imm64, Register.RDI, _tracker.Value(6)));
+                    continue;
+                }
+
+                ulong at = arena.Buffer + (ulong)span + (ulong)_random.Below(Math.Max(Arena.BufferBytes - (2 * span) - 8, 1));
                 Append(Instruction.Create(Code.Mov_r64_imm64, OperandPicker.Gpr(8, register), at));
             }
         }

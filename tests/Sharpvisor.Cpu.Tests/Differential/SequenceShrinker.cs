@@ -1,5 +1,7 @@
 // Reduces a failing sequence: drops instructions while it still fails, then replaces initial registers by zero and the
 // usual control words. Every candidate passes the tracker first, so that it cannot reach outside the scratch buffer.
+using System.Runtime.CompilerServices;
+
 namespace Sharpvisor.Cpu.Tests.Differential;
 
 internal sealed unsafe class SequenceShrinker(SequenceGenerator generator, Func<Sequence, bool> fails)
@@ -43,12 +45,12 @@ internal sealed unsafe class SequenceShrinker(SequenceGenerator generator, Func<
         for (int at = MachineState.FxSt; at < MachineState.FxXmm + 256; at += 8)
         {
             int offset = at;
-            _ = Try(ref best, s => System.Runtime.CompilerServices.Unsafe.WriteUnaligned(ref s.Initial.Fx[offset], 0UL));
+            _ = Try(ref best, s => Unsafe.WriteUnaligned(ref s.Initial.Fx[offset], 0UL));
         }
     }
 
     private static ref ushort Word(Sequence sequence, int offset) =>
-        ref System.Runtime.CompilerServices.Unsafe.As<byte, ushort>(ref sequence.Initial.Fx[offset]);
+        ref Unsafe.As<byte, ushort>(ref sequence.Initial.Fx[offset]);
 
     private bool Try(ref Sequence best, Action<Sequence> change)
     {

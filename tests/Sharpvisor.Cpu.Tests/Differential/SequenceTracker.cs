@@ -1,6 +1,7 @@
 // What is known about the machine before each instruction of a sequence without running it: register values that are
 // constants, flags that hold nothing defined. It decides whether an instruction is admissible: all its memory lies in the
 // scratch buffer, and nothing undefined becomes visible. The generator and the shrinker both ask it.
+using System.Numerics;
 using System.Runtime.CompilerServices;
 using Iced.Intel;
 
@@ -200,7 +201,7 @@ internal sealed class SequenceTracker(ulong buffer)
         int bytes = instruction.Op1Register.GetSize();
         long offset = bytes switch { 2 => (short)raw, 4 => (int)raw, _ => (long)raw };
         return offset is > -Arena.BufferBytes * 8 and < Arena.BufferBytes * 8
-            && Contains(address + (ulong)((offset >> System.Numerics.BitOperations.Log2((uint)bytes * 8)) * bytes), bytes);
+            && Contains(address + (ulong)((offset >> BitOperations.Log2((uint)bytes * 8)) * bytes), bytes);
     }
 
     private bool TryAddress(in Instruction instruction, out ulong address)
