@@ -9,11 +9,14 @@ namespace Sharpvisor.Cpu.Tests.Differential;
 internal sealed unsafe class DifferentialCampaign : IDisposable
 {
     private const int BatchSequences = 1024;
+    private const int MaximumShrinks = 300;
 
     private readonly Arena _arena;
     private readonly ISequenceRunner[] _runners;
     private readonly SequenceGenerator _generator;
     private readonly SequenceEncoder _encoder;
+    private readonly HashSet<string> _reported = [];
+    private int _shrinks;
     private readonly Sequence[] _batch = new Sequence[BatchSequences];
 
     /// <param name="arena">The address space all runners share.</param>
@@ -56,7 +59,7 @@ internal sealed unsafe class DifferentialCampaign : IDisposable
     {
         var found = new List<Mismatch>();
         long index = first;
-        for (long done = 0; done < count && found.Count < maximumMismatches;)
+        for (long done = 0; done < count && found.Count < maximumMismatches && _shrinks < MaximumShrinks;)
         {
             int filled = Fill(campaign, ref index, step, (int)Math.Min(BatchSequences, count - done));
             RunBatch(filled, found, maximumMismatches);
@@ -132,9 +135,20 @@ internal sealed unsafe class DifferentialCampaign : IDisposable
         }
 
         Leave();
-        foreach (Sequence sequence in failing.Take(maximumMismatches - found.Count))
+        foreach (Sequence sequence in failing)
         {
-            found.Add(Shrink(sequence));
+            if (found.Count >= maximumMismatches || _shrinks >= MaximumShrinks)
+            {
+                return;
+            }
+
+            // One report for each shrunk form: a broken instruction fails many times.
+            _shrinks++;
+            Mismatch mismatch = Shrink(sequence);
+            if (_reported.Add(mismatch.Form))
+            {
+                found.Add(mismatch);
+            }
         }
     }
 
@@ -221,6 +235,6 @@ internal sealed unsafe class DifferentialCampaign : IDisposable
             text.AppendLine("  (not seen again when run alone)");
         }
 
-        return new Mismatch(failing.Seed, lines, text.ToString());
+        return new Mismatch(failing.Seed, lines, string.Join(' ', small.Items.Take(small.Count).Select(static i => i.Code)), text.ToString());
     }
 }

@@ -21,9 +21,6 @@ public sealed unsafe class InterpreterDifferentialTests
         long sequences = (long)Setting("SHARPVISOR_DIFF_SEQUENCES", NumberStyles.Integer, (ulong)DefaultSequences);
         ulong seed = Setting("SHARPVISOR_DIFF_SEED", NumberStyles.HexNumber, DefaultSeed);
         int maximum = (int)Setting("SHARPVISOR_DIFF_MISMATCHES", NumberStyles.Integer, 5);
-        IReadOnlySet<Mnemonic>? only = Environment.GetEnvironmentVariable("SHARPVISOR_DIFF_ONLY") is { Length: > 0 } names
-            ? names.Split(',').Select(static n => Enum.Parse<Mnemonic>(n, ignoreCase: true)).ToHashSet()
-            : null;
         int workers = Math.Clamp(Environment.ProcessorCount, 1, Arena.MaximumCount);
         var found = new List<Mismatch>();
         long instructions = 0;
@@ -38,7 +35,7 @@ public sealed unsafe class InterpreterDifferentialTests
             {
                 try
                 {
-                    using DifferentialCampaign campaign = Create(only);
+                    using DifferentialCampaign campaign = Create(Filter());
                     List<Mismatch> mine = campaign.Run(seed, worker, workers, sequences / workers, maximum);
                     lock (found)
                     {
@@ -90,12 +87,25 @@ public sealed unsafe class InterpreterDifferentialTests
         }
     }
 
-    private static DifferentialCampaign Create(IReadOnlySet<Mnemonic>? only)
+    private static DifferentialCampaign Create(Func<InstructionClass, Code, bool>? filter)
     {
         Arena arena = Arena.Acquire();
         var guest = new GuestRunner("interpreter", arena, new InterpreterEngineFactory());
-        return new DifferentialCampaign(arena, new InstructionCatalog(guest.Cpuid, only), new HostRunner(arena), guest);
+        return new DifferentialCampaign(arena, new InstructionCatalog(guest.Cpuid, filter), new HostRunner(arena), guest);
     }
+
+    // SHARPVISOR_DIFF_CLASSES=Alu,Shift runs only these classes, SHARPVISOR_DIFF_WITHOUT=Fbld,Cmpsd leaves mnemonics out.
+    private static Func<InstructionClass, Code, bool>? Filter()
+    {
+        HashSet<string> classes = Names("SHARPVISOR_DIFF_CLASSES");
+        HashSet<string> without = Names("SHARPVISOR_DIFF_WITHOUT");
+        return (kind, code) => (classes.Count == 0 || classes.Contains(kind.ToString()))
+            && !without.Contains(kind.ToString()) && !without.Contains(code.ToOpCode().Mnemonic.ToString());
+    }
+
+    private static HashSet<string> Names(string variable) =>
+        (Environment.GetEnvironmentVariable(variable) ?? string.Empty)
+            .Split(',', StringSplitOptions.RemoveEmptyEntries).ToHashSet(StringComparer.OrdinalIgnoreCase);
 
     private static ulong Setting(string name, NumberStyles style, ulong otherwise) =>
         ulong.TryParse(Environment.GetEnvironmentVariable(name), style, CultureInfo.InvariantCulture, out ulong value) ? value : otherwise;

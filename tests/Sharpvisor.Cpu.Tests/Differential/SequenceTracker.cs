@@ -60,6 +60,7 @@ internal sealed class SequenceTracker(ulong buffer)
 
         _now.Known = 0xFFFF;
         _now.Undefined = RflagsBits.None;
+        _now.Masked = (Unsafe.ReadUnaligned<uint>(ref initial.Fx[MachineState.FxMxcsr]) & 0x1F80) == 0x1F80;
         _now.FlagsPushed = false;
         _now.DirectionKnown = true;
         _now.Backward = (initial.RFlags & 0x400) != 0;
@@ -119,6 +120,11 @@ internal sealed class SequenceTracker(ulong buffer)
             Mnemonic.Bt or Mnemonic.Bts or Mnemonic.Btr or Mnemonic.Btc => BitOffsetInBuffer(instruction),
             Mnemonic.Shld or Mnemonic.Shrd => DoubleShiftDefined(instruction),
             Mnemonic.Popf or Mnemonic.Popfq => _now.FlagsPushed,
+            // Vendors differ on an upper half of the destination when the comparison fails.
+            Mnemonic.Cmpxchg => instruction.Op0Kind == OpKind.Memory || instruction.Op0Register.GetSize() != 4,
+            // … on whether a memory operand switches the FPU to MMX, and on whether #XM comes before or after that.
+            Mnemonic.Cvtpi2ps => instruction.Op1Kind != OpKind.Memory && _now.Masked,
+            Mnemonic.Cvtpi2pd or Mnemonic.Cvtps2pi or Mnemonic.Cvttps2pi or Mnemonic.Cvtpd2pi or Mnemonic.Cvttpd2pi => _now.Masked,
             // The address is that before or after the pop, by addressing form.
             Mnemonic.Pop => instruction.Op0Kind != OpKind.Memory || instruction.MemoryBase.GetFullRegister() != Register.RSP,
             _ => !instruction.IsStringInstruction || StringInBuffer(instruction),
@@ -308,6 +314,7 @@ internal sealed class SequenceTracker(ulong buffer)
 
         _now.FlagsPushed = instruction.Code is Code.Pushq_imm32 && (instruction.Immediate32 & ~SafeFlags) == 0;
         _now.Pushed = instruction.Immediate32;
+        _now.Masked &= instruction.Mnemonic != Mnemonic.Ldmxcsr;
         if (instruction.Mnemonic is Mnemonic.Cld or Mnemonic.Std)
         {
             _now.DirectionKnown = true;
@@ -461,6 +468,7 @@ internal sealed class SequenceTracker(ulong buffer)
 
         _now.Known = known;
         _now.Undefined |= other.Undefined;
+        _now.Masked &= other.Masked;
         _now.FlagsPushed = false;
         _now.DirectionKnown &= other.DirectionKnown && _now.Backward == other.Backward;
     }
@@ -472,6 +480,8 @@ internal sealed class SequenceTracker(ulong buffer)
         public RflagsBits Undefined;
         public bool DirectionKnown;
         public bool Backward;
+        /// <summary>MXCSR masks all exceptions.</summary>
+        public bool Masked;
         /// <summary>The top of the stack is <see cref="Pushed"/>, which POPF may load.</summary>
         public bool FlagsPushed;
         public uint Pushed;
