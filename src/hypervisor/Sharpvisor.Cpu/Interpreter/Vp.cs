@@ -116,7 +116,8 @@ internal sealed unsafe partial class Vp : IVpEngine
                 return VpExit.Halt;
             }
 
-            bool single = (s->RFlags & Flags.TF) != 0 || s->InterruptShadow != 0;
+            // Bit 1 of CheckedAccesses: data breakpoints are armed, and trap after the instruction that hits one.
+            bool single = (s->RFlags & Flags.TF) != 0 || s->InterruptShadow != 0 || (_engine->CheckedAccesses & 2) != 0;
             Op* op = EnterBlock(s, single);
             if (op == null)
             {
@@ -198,10 +199,12 @@ internal sealed unsafe partial class Vp : IVpEngine
             s->InterruptShadow = 0;
         }
 
-        if (trap && s->InterruptShadow == 0)
+        ulong causes = (trap ? 1UL << 14 : 0) | _engine->BreakpointHits;
+        if (causes != 0 && s->InterruptShadow == 0)
         {
+            _engine->BreakpointHits = 0;
             Halted = false;
-            Faults.RecordDebug(s, 1UL << 14);
+            Faults.RecordDebug(s, causes);
             Exceptions.Deliver(this);
         }
     }

@@ -10,6 +10,7 @@ internal static class FpHandlers
         FpHandlersMoves.Register(t);
         FpHandlersInteger.Register(t);
         FpHandlersMmx.Register(t);
+        FpHandlersX87.Register(t);
         FpHandlersFloat.Register(t);
     }
 }

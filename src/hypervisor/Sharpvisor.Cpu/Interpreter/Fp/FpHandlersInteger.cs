@@ -176,5 +176,11 @@ internal static unsafe class FpHandlersInteger
         t.Add(Code.Extractps_r64m32_xmm_imm8, &SseInteger.Extract<uint>);
         t.Add(Code.Insertps_xmm_xmmm32_imm8, &SseInteger.InsertSingle);
         t.Add(Code.Ptest_xmm_xmmm128, &SseInteger.Test);
+        t.Add(Code.Pcmpestri_xmm_xmmm128_imm8, &SseStrings.ExplicitIndex);
+        t.Add(Code.Pcmpestri64_xmm_xmmm128_imm8, &SseStrings.ExplicitIndex64);
+        t.Add(Code.Pcmpestrm_xmm_xmmm128_imm8, &SseStrings.ExplicitMask);
+        t.Add(Code.Pcmpestrm64_xmm_xmmm128_imm8, &SseStrings.ExplicitMask64);
+        t.Add(Code.Pcmpistri_xmm_xmmm128_imm8, &SseStrings.ImplicitIndex);
+        t.Add(Code.Pcmpistrm_xmm_xmmm128_imm8, &SseStrings.ImplicitMask);
     }
 }

@@ -269,7 +269,7 @@ internal static unsafe class MmxHandlers
         }
 
         ulong data = Read(s, op->Dst);
-        ulong mask = Read(s, op->Src);
+        ulong mask = Read(s, op->Src2);
         if (!SseMoves.StoreMasked(s, op, (byte*)&data, (byte*)&mask, 8))
         {
             return null;

@@ -269,13 +269,14 @@ internal static unsafe class SseMoves
             return Refuse(s, op);
         }
 
-        Vector128<byte>* first = Xmm(s, op->Dst);
-        return StoreMasked(s, op, (byte*)first, (byte*)Xmm(s, op->Src), 16) ? op + 1 : null;
+        return StoreMasked(s, op, (byte*)Xmm(s, op->Dst), (byte*)Xmm(s, op->Src2), 16) ? op + 1 : null;
     }
 
     public static bool StoreMasked(VpState* s, Op* op, byte* data, byte* mask, int count)
     {
-        if (!Operand.Address(s, op, out ulong linear, (uint)count, write: true))
+        ulong offset = s->Gpr[7];
+        offset = op->AddressBytes == 8 ? offset : op->AddressBytes == 4 ? (uint)offset : (ushort)offset;
+        if (!Operand.Linear(s, op, (Segment)op->Segment, offset, (uint)count, write: true, out ulong linear))
         {
             return false;
         }
