@@ -1,7 +1,5 @@
 // A 128-bit-significand number for transcendental functions: truncating arithmetic with an error of a few units in the
 // 126th bit, so that the final rounding to 64 bits is almost always the correct one.
-using System.Numerics;
-
 namespace Sharpvisor.Cpu.Interpreter.Fp.SoftFloat;
 
 /// <summary>Value: (-1)^Sign * Significand / 2^127 * 2^Exponent; the significand is normalised, or 0.</summary>

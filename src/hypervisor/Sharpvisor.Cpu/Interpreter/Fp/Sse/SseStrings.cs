@@ -1,6 +1,7 @@
 // PCMPESTRI, PCMPESTRM, PCMPISTRI, PCMPISTRM: Intel SDM Vol. 2B, 4.1 "Imm8 control byte operation".
 using System.Numerics;
 using System.Runtime.Intrinsics;
+using Sharpvisor.Cpu.Decode;
 
 namespace Sharpvisor.Cpu.Interpreter.Fp.Sse;
 

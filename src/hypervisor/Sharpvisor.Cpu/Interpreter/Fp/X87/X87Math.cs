@@ -1,5 +1,4 @@
 // x87 unary and two-register functions that are not transcendental: Intel SDM Vol. 2.
-using System.Numerics;
 using Sharpvisor.Cpu.Decode;
 using Sharpvisor.Cpu.Interpreter.Fp.SoftFloat;
 using static Sharpvisor.Cpu.Interpreter.Fp.X87.X87State;
