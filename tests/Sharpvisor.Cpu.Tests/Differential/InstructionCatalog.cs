@@ -46,6 +46,8 @@ internal sealed class InstructionCatalog
         // Approximations: every implementation has its own last bits.
         Mnemonic.Rcpps, Mnemonic.Rcpss, Mnemonic.Rsqrtps, Mnemonic.Rsqrtss, Mnemonic.Fsin, Mnemonic.Fcos, Mnemonic.Fsincos, Mnemonic.Fptan,
         Mnemonic.Fpatan, Mnemonic.F2xm1, Mnemonic.Fyl2x, Mnemonic.Fyl2xp1,
+        // Undocumented or 8087 leftovers.
+        Mnemonic.Fstpnce, Mnemonic.Fndisi, Mnemonic.Fneni, Mnemonic.Fnsetpm, Mnemonic.Fstdw, Mnemonic.Fstsg, Mnemonic.Frstpm,
         // Arguments the generator does not arrange.
         Mnemonic.Enter, Mnemonic.Clflush, Mnemonic.Clflushopt, Mnemonic.Clwb, Mnemonic.Popfd, Mnemonic.Ret,
     ];

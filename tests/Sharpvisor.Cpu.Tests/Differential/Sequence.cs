@@ -25,6 +25,11 @@ internal sealed class Sequence
     /// <summary>Flags without a defined value anywhere: what a sequence that faulted half-way may differ in.</summary>
     public RflagsBits UndefinedAnywhere { get; set; }
 
+    /// <summary>The same for the x87 status word.</summary>
+    public ushort UndefinedStatusAtEnd { get; set; }
+
+    public ushort UndefinedStatusAnywhere { get; set; }
+
     /// <summary>Offset of the first byte in the code area.</summary>
     public int CodeOffset { get; set; }
 

@@ -58,6 +58,8 @@ internal sealed unsafe class SequenceGenerator(InstructionCatalog catalog, Arena
         tracker.End();
         sequence.UndefinedAtEnd = tracker.Undefined;
         sequence.UndefinedAnywhere = tracker.UndefinedAnywhere | tracker.Undefined;
+        sequence.UndefinedStatusAtEnd = tracker.UndefinedStatus;
+        sequence.UndefinedStatusAnywhere = tracker.UndefinedStatusAnywhere;
         for (int i = 0; i < sequence.Count; i++)
         {
             if (SequenceTracker.IsBranch(sequence.Items[i]) && sequence.Items[i].NearBranch64 > (ulong)sequence.Count)

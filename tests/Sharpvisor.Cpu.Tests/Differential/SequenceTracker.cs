@@ -39,6 +39,11 @@ internal sealed class SequenceTracker(ulong buffer)
 
     public RflagsBits UndefinedAnywhere { get; private set; }
 
+    /// <summary>Bits of the x87 status word without a defined value.</summary>
+    public ushort UndefinedStatus => _now.UndefinedStatus;
+
+    public ushort UndefinedStatusAnywhere { get; private set; }
+
     public int Index => _index;
 
     public bool CanBranch => _pendingCount < MaximumPending;
@@ -60,6 +65,8 @@ internal sealed class SequenceTracker(ulong buffer)
 
         _now.Known = 0xFFFF;
         _now.Undefined = RflagsBits.None;
+        _now.UndefinedStatus = 0;
+        UndefinedStatusAnywhere = 0;
         _now.Masked = (Unsafe.ReadUnaligned<uint>(ref initial.Fx[MachineState.FxMxcsr]) & 0x1F80) == 0x1F80;
         _now.FlagsPushed = false;
         _now.DirectionKnown = true;
@@ -125,6 +132,7 @@ internal sealed class SequenceTracker(ulong buffer)
             // … on whether a memory operand switches the FPU to MMX, and on whether #XM comes before or after that.
             Mnemonic.Cvtpi2ps => instruction.Op1Kind != OpKind.Memory && _now.Masked,
             Mnemonic.Cvtpi2pd or Mnemonic.Cvtps2pi or Mnemonic.Cvttps2pi or Mnemonic.Cvtpd2pi or Mnemonic.Cvttpd2pi => _now.Masked,
+            Mnemonic.Fnstsw => _now.UndefinedStatus == 0,
             // The address is that before or after the pop, by addressing form.
             Mnemonic.Pop => instruction.Op0Kind != OpKind.Memory || instruction.MemoryBase.GetFullRegister() != Register.RSP,
             _ => !instruction.IsStringInstruction || StringInBuffer(instruction),
@@ -306,6 +314,7 @@ internal sealed class SequenceTracker(ulong buffer)
     private void Apply(in Instruction instruction, in InstructionInfo info)
     {
         ApplyFlags(instruction);
+        ApplyStatus(instruction.Mnemonic);
         if (instruction.Mnemonic is Mnemonic.Popf or Mnemonic.Popfq)
         {
             _now.DirectionKnown = true;
@@ -404,6 +413,26 @@ internal sealed class SequenceTracker(ulong buffer)
         UndefinedAnywhere |= _now.Undefined;
     }
 
+    // SDM Vol. 2A leaves C1 open after these; implementations keep or clear it.
+    private void ApplyStatus(Mnemonic mnemonic)
+    {
+        const ushort c1 = 0x200;
+        switch (mnemonic)
+        {
+            case Mnemonic.Fcmovb or Mnemonic.Fcmovbe or Mnemonic.Fcmove or Mnemonic.Fcmovnb or Mnemonic.Fcmovnbe or Mnemonic.Fcmovne
+                or Mnemonic.Fcmovnu or Mnemonic.Fcmovu or Mnemonic.Fcomi or Mnemonic.Fcomip or Mnemonic.Fucomi or Mnemonic.Fucomip
+                or Mnemonic.Ffree or Mnemonic.Ffreep:
+                _now.UndefinedStatus |= c1;
+                UndefinedStatusAnywhere |= c1;
+                break;
+            case Mnemonic.Fninit or Mnemonic.Fcom or Mnemonic.Fcomp or Mnemonic.Fcompp or Mnemonic.Fucom or Mnemonic.Fucomp
+                or Mnemonic.Fucompp or Mnemonic.Ftst or Mnemonic.Fxam or Mnemonic.Fld or Mnemonic.Fadd or Mnemonic.Fmul
+                or Mnemonic.Fild or Mnemonic.Fchs or Mnemonic.Fabs when !InShadow:
+                _now.UndefinedStatus = 0;
+                break;
+        }
+    }
+
     // What Iced's table does not say: a shift by a count that is not known may leave all flags alone, a count past the
     // operand's size leaves CF undefined for SHL and SHR (SDM Vol. 2B, "SAL/SAR/SHL/SHR").
     private static RflagsBits FlagsLeftOpen(in Instruction instruction, out bool mayNotWrite)
@@ -468,6 +497,7 @@ internal sealed class SequenceTracker(ulong buffer)
 
         _now.Known = known;
         _now.Undefined |= other.Undefined;
+        _now.UndefinedStatus |= other.UndefinedStatus;
         _now.Masked &= other.Masked;
         _now.FlagsPushed = false;
         _now.DirectionKnown &= other.DirectionKnown && _now.Backward == other.Backward;
@@ -478,6 +508,7 @@ internal sealed class SequenceTracker(ulong buffer)
         public Registers Values;
         public uint Known;
         public RflagsBits Undefined;
+        public ushort UndefinedStatus;
         public bool DirectionKnown;
         public bool Backward;
         /// <summary>MXCSR masks all exceptions.</summary>
