@@ -46,7 +46,6 @@ internal static unsafe class Branch
     public static Op* Jump(VpState* s, Op* op, ulong rip)
     {
         EngineBlock* engine = EngineBlock.Of(s);
-        engine->Lazy.Instructions += op->Index16;
         if ((op->Flags & OpFlags.Long) != 0)
         {
             JumpEntry* entry = Vp.JumpSlot(&engine->Lazy, rip);
@@ -56,6 +55,7 @@ internal static unsafe class Branch
                 if (s->PendingEvents == 0 && *block->GenerationAddress == block->Generation)
                 {
                     s->Gpr[17] = rip & ~0xFFFUL;
+                    engine->Lazy.Instructions += op->Index16;
                     engine->Lazy.CurrentBlock = block;
                     return Block.First(block);
                 }

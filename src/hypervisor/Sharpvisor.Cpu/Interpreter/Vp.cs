@@ -133,6 +133,7 @@ internal sealed unsafe partial class Vp : IVpEngine
             }
 
             op = Dispatch(s, op);
+            _lazy->Instructions += op->Index16;
             if (_engine->Fault.Pending != 0)
             {
                 s->Rip = RipOf(s, op);
@@ -180,6 +181,7 @@ internal sealed unsafe partial class Vp : IVpEngine
         s->InterruptShadow = 0;
         ulong rip = RipOf(s, op);
         Op* next = op->Handler(s, op);
+        _lazy->Instructions++;
         if (_engine->Fault.Pending != 0)
         {
             s->Rip = rip;
