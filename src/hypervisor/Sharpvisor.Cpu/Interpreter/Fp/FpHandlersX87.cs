@@ -97,7 +97,7 @@ internal static unsafe class FpHandlersX87
         t.Add(Code.Fisttp_m64int, &X87Moves.StoreTruncatedPop<long>);
         t.Add(Code.Fst_sti, &X87Moves.StoreRegister);
         t.Add(Code.Fstp_sti, &X87Moves.StoreRegisterPop);
-        t.Add(Code.Fstpnce_sti, &X87Moves.StoreRegisterPop);
+        t.Add(Code.Fstpnce_sti, &X87Moves.StoreRegisterPopUnchecked);
         t.Add(Code.Fstp_sti_DFD0, &X87Moves.StoreRegisterPop);
         t.Add(Code.Fstp_sti_DFD8, &X87Moves.StoreRegisterPop);
         t.Add(Code.Fxch_st0_sti, &X87Moves.Exchange);

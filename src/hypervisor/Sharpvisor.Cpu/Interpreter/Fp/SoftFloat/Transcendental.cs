@@ -32,7 +32,14 @@ internal static class Transcendental
             : default;
 
     /// <summary>z - z^3/3 + z^5/5 …</summary>
-    private static Wide ArctanSeries(Wide z, int terms) => OddSeries(z, terms, alternate: true);
+    private static Wide ArctanSeries(Wide z, int terms)
+        => z.Exponent < -60 ? JustBelow(z) : OddSeries(z, terms, alternate: true);
+
+    /// <summary>A little smaller in magnitude, so that directed rounding of x - x^3/6 goes the right way.</summary>
+    private static Wide JustBelow(Wide z) => new(z.Sign, z.Exponent, z.Significand - 1);
+
+    /// <summary>The same for x + x^3/3.</summary>
+    public static Wide JustAbove(Wide z) => new(z.Sign, z.Exponent, z.Significand | 1);
 
     private static Wide OddSeries(Wide z, int terms, bool alternate)
     {
@@ -174,6 +181,11 @@ internal static class Transcendental
 
     public static Wide SineSeries(Wide r)
     {
+        if (r.Exponent < -60)
+        {
+            return JustBelow(r);
+        }
+
         Wide square = (r * r).Negate();
         Wide sum = s_one;
         for (int k = 16; k >= 1; k--)
@@ -186,6 +198,11 @@ internal static class Transcendental
 
     public static Wide CosineSeries(Wide r)
     {
+        if (r.Exponent < -60)
+        {
+            return JustBelow(s_one);
+        }
+
         Wide square = (r * r).Negate();
         Wide sum = s_one;
         for (int k = 16; k >= 1; k--)

@@ -213,12 +213,13 @@ internal static unsafe class X87Arithmetic
             done = Commit(s, op, status);
         }
 
+        // Processors set the condition codes even when the exception is unmasked; only the pop is withheld.
+        s->Fsw = (ushort)((s->Fsw & ~Conditions) | conditions);
         if (!done)
         {
             return;
         }
 
-        s->Fsw = (ushort)((s->Fsw & ~Conditions) | conditions);
         for (int i = 0; i < pops; i++)
         {
             Pop(s);
@@ -279,16 +280,16 @@ internal static unsafe class X87Arithmetic
                 flags = order == 0 ? 0x40UL : order < 0 ? 1UL : 0;
             }
 
+            // FCOMI leaves the condition codes alone, C1 too.
+            int c1 = s->Fsw & C1;
             done = Commit(s, op, status);
+            s->Fsw = (ushort)(s->Fsw | c1);
         }
 
-        if (done)
+        Flags.WriteArithmetic(s, flags);
+        if (done && pop)
         {
-            Flags.WriteArithmetic(s, flags);
-            if (pop)
-            {
-                Pop(s);
-            }
+            Pop(s);
         }
 
         return op + 1;

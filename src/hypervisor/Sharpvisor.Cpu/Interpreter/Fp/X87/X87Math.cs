@@ -253,11 +253,15 @@ internal static unsafe class X87Math
             result = Remainder(a, b, nearest, ref status, out conditions);
         }
 
-        s->Fsw = (ushort)(s->Fsw & ~Conditions);
+        // A NaN result leaves C0 and C3 alone.
+        s->Fsw = (ushort)(s->Fsw & ~C2);
         if (Commit(s, op, status))
         {
             Write(s, 0, Format.Pack80(result));
-            s->Fsw = (ushort)((s->Fsw & ~Conditions) | conditions);
+            if (!result.IsNaN)
+            {
+                s->Fsw = (ushort)((s->Fsw & ~Conditions) | conditions);
+            }
         }
 
         return next;

@@ -331,6 +331,24 @@ internal static unsafe class X87Moves
         return op + 1;
     }
 
+    /// <summary>FSTPNCE (D9 D8+i): FSTP that does not check for an empty register.</summary>
+    public static Op* StoreRegisterPopUnchecked(VpState* s, Op* op)
+    {
+        if (!Begin(s, op))
+        {
+            return Refuse(s, op);
+        }
+
+        if (!IsEmpty(s, 0))
+        {
+            return StoreRegister(s, op, pop: true);
+        }
+
+        ClearC1(s);
+        Pop(s);
+        return op + 1;
+    }
+
     public static Op* Exchange(VpState* s, Op* op)
     {
         if (!Begin(s, op))
@@ -385,13 +403,9 @@ internal static unsafe class X87Moves
                 Write(s, 0, Float80.Indefinite);
             }
         }
-        else
+        else if (condition)
         {
-            ClearC1(s);
-            if (condition)
-            {
-                Write(s, 0, Read(s, op->Src));
-            }
+            Write(s, 0, Read(s, op->Src));
         }
 
         return op + 1;
@@ -404,6 +418,7 @@ internal static unsafe class X87Moves
             return Refuse(s, op);
         }
 
+        ClearC1(s);
         s->Ftw = (ushort)(s->Ftw & ~(1 << Physical(s, op->Dst)));
         return op + 1;
     }
@@ -415,6 +430,7 @@ internal static unsafe class X87Moves
             return Refuse(s, op);
         }
 
+        ClearC1(s);
         s->Ftw = (ushort)(s->Ftw & ~(1 << Physical(s, op->Dst)));
         Pop(s);
         return op + 1;

@@ -41,6 +41,7 @@ internal static unsafe class X87Transcendental
             else if (x.Kind == NumKind.Finite && x.Exponent == 0 && x.Significand == 1UL << 63)
             {
                 result = Num.Finite(x.Sign, x.Sign ? -1 : 0, 1UL << 63);
+                status.Flags |= FpFlags.Inexact;
             }
         }
 
@@ -146,7 +147,8 @@ internal static unsafe class X87Transcendental
             NoteDenormal(x, x, ref status);
             Wide r = Transcendental.Reduce(x, out int quadrant);
             Wide sine = Transcendental.Sine(r, quadrant);
-            first = (sine / Transcendental.Cosine(r, quadrant)).Round(Precision.Extended, ref status);
+            Wide value = x.Exponent < -60 ? Transcendental.JustAbove(r) : sine / Transcendental.Cosine(r, quadrant);
+            first = value.Round(Precision.Extended, ref status);
             second = Num.Finite(false, 0, 1UL << 63);
         }
         else
@@ -314,7 +316,8 @@ internal static unsafe class X87Transcendental
         // At -1 and below the result is undefined.
         if (x.Sign && x.Exponent >= 0)
         {
-            return Invalid(ref status);
+            status.Flags |= FpFlags.Inexact;
+            return x;
         }
 
         return (Wide.From(y) * Transcendental.Log2OnePlus(Wide.From(x))).Round(Precision.Extended, ref status);
