@@ -1,5 +1,4 @@
 // Every paging mode, accessed and dirty bits, and the page fault error codes: Intel SDM Vol. 3A, chapter 4.
-using Sharpvisor.Core;
 using Sharpvisor.Cpu.Mmu;
 using Sharpvisor.Cpu.System;
 using Xunit;

@@ -1,5 +1,4 @@
 // When cached translations go: Intel SDM Vol. 3A, 4.10; and the engine's own reasons, code tracking and layout changes.
-using Sharpvisor.Core;
 using Sharpvisor.Cpu.Mmu;
 using Sharpvisor.Cpu.System;
 using Xunit;
