@@ -164,6 +164,9 @@ internal sealed unsafe class SequenceGenerator(InstructionCatalog catalog, Arena
             case Mnemonic.Popf or Mnemonic.Popfq:
                 Append(Instruction.Create(Code.Pushq_imm32, (int)(_random.Next() & SequenceTracker.SafeFlags)));
                 break;
+            case Mnemonic.Ldmxcsr:
+                PrepareMxcsr(instruction);
+                break;
             case Mnemonic.Xlatb:
                 Append(Instruction.Create(Code.Mov_r64_imm64, Register.RAX, InterestingValues.Integer(ref _random)));
                 Append(Instruction.Create(Code.Mov_r64_imm64, Register.RBX, _operands.Target(256, 1, ref _random)));
@@ -182,6 +185,21 @@ internal sealed unsafe class SequenceGenerator(InstructionCatalog catalog, Arena
                 PrepareBitString(instruction);
                 break;
         }
+    }
+
+    private void PrepareMxcsr(in Instruction instruction)
+    {
+        Instruction store = instruction;
+        store.Code = Code.Mov_rm32_imm32;
+        store.SetOpKind(1, OpKind.Immediate32);
+        uint value = (uint)_random.Next() & 0xFFFF;
+        store.Immediate32 = _random.Below(20) switch
+        {
+            0 => value,
+            1 => value | 0x1_0000,
+            _ => value | 0x1F80,
+        };
+        Append(store);
     }
 
     // Stores the comparand first, half of the time: by chance the comparison would never succeed.

@@ -22,6 +22,7 @@ internal sealed class SequenceTracker(ulong buffer)
     private const int Rdi = 7;
     private const int MaximumPending = 8;
     private const uint DirectionFlag = 0x400;
+    private const uint MisalignedMask = 0x2_0000;
 
     /// <summary>What POPF may load: neither TF nor AC, which would stop the host process.</summary>
     public const uint SafeFlags = 0xED7;
@@ -68,6 +69,7 @@ internal sealed class SequenceTracker(ulong buffer)
         _now.UndefinedStatus = 0;
         UndefinedStatusAnywhere = 0;
         _now.Masked = (Unsafe.ReadUnaligned<uint>(ref initial.Fx[MachineState.FxMxcsr]) & 0x1F80) == 0x1F80;
+        _now.Last = default;
         _now.FlagsPushed = false;
         _now.DirectionKnown = true;
         _now.Backward = (initial.RFlags & 0x400) != 0;
@@ -131,6 +133,9 @@ internal sealed class SequenceTracker(ulong buffer)
             Mnemonic.Cmpxchg => instruction.Op0Kind == OpKind.Memory || instruction.Op0Register.GetSize() != 4,
             // … on whether a memory operand switches the FPU to MMX, and on whether #XM comes before or after that.
             Mnemonic.Cvtpi2ps => instruction.Op1Kind != OpKind.Memory && _now.Masked,
+            // … and on how many of its steps a dot product did before an unmasked exception.
+            Mnemonic.Dpps or Mnemonic.Dppd => _now.Masked,
+            Mnemonic.Ldmxcsr => MxcsrStored(instruction),
             Mnemonic.Cvtpi2pd or Mnemonic.Cvtps2pi or Mnemonic.Cvttps2pi or Mnemonic.Cvtpd2pi or Mnemonic.Cvttpd2pi => _now.Masked,
             Mnemonic.Fnstsw => _now.UndefinedStatus == 0,
             // The address is that before or after the pop, by addressing form.
@@ -138,6 +143,13 @@ internal sealed class SequenceTracker(ulong buffer)
             _ => !instruction.IsStringInstruction || StringInBuffer(instruction),
         };
     }
+
+    // AMD's MXCSR has a bit 17 (misaligned SSE), Intel's has not: load only what was stored just before without it.
+    private bool MxcsrStored(in Instruction instruction) =>
+        _now.Last.Code == Code.Mov_rm32_imm32 && (_now.Last.Immediate32 & MisalignedMask) == 0
+        && _now.Last.MemoryBase == instruction.MemoryBase && _now.Last.MemoryIndex == instruction.MemoryIndex
+        && _now.Last.MemoryIndexScale == instruction.MemoryIndexScale
+        && _now.Last.MemoryDisplacement64 == instruction.MemoryDisplacement64;
 
     private bool InBuffer(in UsedMemory memory)
     {
@@ -323,6 +335,7 @@ internal sealed class SequenceTracker(ulong buffer)
 
         _now.FlagsPushed = instruction.Code is Code.Pushq_imm32 && (instruction.Immediate32 & ~SafeFlags) == 0;
         _now.Pushed = instruction.Immediate32;
+        _now.Last = instruction;
         _now.Masked &= instruction.Mnemonic != Mnemonic.Ldmxcsr;
         if (instruction.Mnemonic is Mnemonic.Cld or Mnemonic.Std)
         {
@@ -499,6 +512,7 @@ internal sealed class SequenceTracker(ulong buffer)
         _now.Undefined |= other.Undefined;
         _now.UndefinedStatus |= other.UndefinedStatus;
         _now.Masked &= other.Masked;
+        _now.Last = default;
         _now.FlagsPushed = false;
         _now.DirectionKnown &= other.DirectionKnown && _now.Backward == other.Backward;
     }
@@ -509,6 +523,7 @@ internal sealed class SequenceTracker(ulong buffer)
         public uint Known;
         public RflagsBits Undefined;
         public ushort UndefinedStatus;
+        public Instruction Last;
         public bool DirectionKnown;
         public bool Backward;
         /// <summary>MXCSR masks all exceptions.</summary>

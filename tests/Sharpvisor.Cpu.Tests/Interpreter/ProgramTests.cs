@@ -321,7 +321,6 @@ public sealed unsafe class ProgramTests
             a.jmp(loop);
         });
         Assert.Equal(VpExit.Event, exit);
-        Console.WriteLine($"DBG rip={m.State->Rip:x} g17={m.State->Gpr[17]:x} n={m.Vp.Instructions} cs={VpState.Seg(m.State, Segment.Cs)->Selector:x} pend={m.State->PendingEvents}");
         Assert.Equal(TestMachine.Code, m.State->Rip);
     }
 

@@ -146,6 +146,7 @@ internal sealed unsafe class TestMachine : IVpIntercepts, IDisposable
 
         *VpState.Seg(s, Segment.Cs) = new SegmentRegister { Limit = uint.MaxValue, Selector = 8, Attributes = code };
 
+        s->Rip = Code;
         s->Gpr[4] = StackTop;
         Vp.ModeChanged();
         Vp.Mmu.UpdateContext();

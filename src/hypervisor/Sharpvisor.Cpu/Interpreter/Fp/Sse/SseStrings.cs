@@ -3,6 +3,7 @@ using System.Numerics;
 using System.Runtime.Intrinsics;
 using Sharpvisor.Cpu.Decode;
 
+
 namespace Sharpvisor.Cpu.Interpreter.Fp.Sse;
 
 internal static unsafe class SseStrings

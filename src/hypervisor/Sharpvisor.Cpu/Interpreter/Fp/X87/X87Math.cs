@@ -232,8 +232,26 @@ internal static unsafe class X87Math
             by = b.Sign ? -by : by;
         }
 
-        return Round.ToPrecision(a.Sign, a.Exponent + by, a.Significand, 0, Precision.Extended, ref status);
+        return Scaled(a, a.Exponent + by, ref status);
     }
+
+    /// <summary>Beyond what a wrapped exponent can express, an unmasked overflow gives infinity and an underflow zero.</summary>
+    private static Num Scaled(in Num a, int exponent, ref FpStatus status)
+    {
+        bool huge = exponent > 16383 + 0x6000 && (status.Masks & FpFlags.Overflow) == 0;
+        bool tiny = exponent < -16382 - 0x6000 && (status.Masks & FpFlags.Underflow) == 0;
+        if (!huge && !tiny)
+        {
+            return Round.ToPrecision(a.Sign, exponent, a.Significand, 0, Precision.Extended, ref status);
+        }
+
+        status.Flags |= FpFlags.Inexact | (huge ? FpFlags.Overflow : FpFlags.Underflow);
+        status.RoundedUp = huge;
+        return huge ? Num.Infinity(a.Sign) : Num.Zero(a.Sign);
+    }
+
+    /// <summary>The functions that report an incomplete reduction in C2 clear it otherwise, even on an empty register.</summary>
+    internal static void ClearC2(VpState* s) => s->Fsw = (ushort)(s->Fsw & ~C2);
 
     public static Op* Remainder(VpState* s, Op* op) => Remainder(s, op, nearest: false);
 
@@ -243,6 +261,11 @@ internal static unsafe class X87Math
     {
         if (!Operands01(s, op, popToSt1: false, out Num a, out Num b, out Op* next))
         {
+            if (next != null)
+            {
+                ClearC2(s);
+            }
+
             return next;
         }
 

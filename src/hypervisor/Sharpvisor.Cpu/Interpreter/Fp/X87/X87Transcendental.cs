@@ -43,6 +43,10 @@ internal static unsafe class X87Transcendental
                 result = Num.Finite(x.Sign, x.Sign ? -1 : 0, 1UL << 63);
                 status.Flags |= FpFlags.Inexact;
             }
+            else if (x.Kind == NumKind.Finite)
+            {
+                status.Flags |= FpFlags.Inexact;
+            }
         }
 
         X87Math.Finish(s, op, status, result);
@@ -57,6 +61,11 @@ internal static unsafe class X87Transcendental
     {
         if (!X87Math.Operand0(s, op, out Num x, out Op* next))
         {
+            if (next != null)
+            {
+                X87Math.ClearC2(s);
+            }
+
             return next;
         }
 
@@ -123,9 +132,9 @@ internal static unsafe class X87Transcendental
 
         if (IsEmpty(s, 0) || !IsEmpty(s, 7))
         {
+            X87Math.ClearC2(s);
             if (IsEmpty(s, 0) ? Underflow(s, op) : Overflow(s, op))
             {
-                s->Fsw = (ushort)(s->Fsw & ~C2);
                 Write(s, 0, Float80.Indefinite);
                 Push(s, Float80.Indefinite);
             }
@@ -293,7 +302,13 @@ internal static unsafe class X87Transcendental
     {
         if (x.Kind == NumKind.Infinity)
         {
-            return x.Sign || y.Kind == NumKind.Zero ? Invalid(ref status) : Num.Infinity(y.Sign);
+            if (x.Sign || y.Kind == NumKind.Zero)
+            {
+                return Invalid(ref status);
+            }
+
+            NoteDenormal(x, y, ref status);
+            return Num.Infinity(y.Sign);
         }
 
         if (y.Kind == NumKind.Infinity)
