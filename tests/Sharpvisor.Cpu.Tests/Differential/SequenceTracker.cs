@@ -68,6 +68,7 @@ internal sealed class SequenceTracker(ulong buffer)
         _now.Undefined = RflagsBits.None;
         _now.UndefinedStatus = 0;
         UndefinedStatusAnywhere = 0;
+        _now.X87Masked = (initial.Fx[MachineState.FxFcw] & 0x3F) == 0x3F;
         _now.Masked = (Unsafe.ReadUnaligned<uint>(ref initial.Fx[MachineState.FxMxcsr]) & 0x1F80) == 0x1F80;
         _now.Last = default;
         _now.FlagsPushed = false;
@@ -135,6 +136,9 @@ internal sealed class SequenceTracker(ulong buffer)
             Mnemonic.Cvtpi2ps => instruction.Op1Kind != OpKind.Memory && _now.Masked,
             // … and on how many of its steps a dot product did before an unmasked exception.
             Mnemonic.Dpps or Mnemonic.Dppd => _now.Masked,
+            // … on whether a mask of zeros can fault, and on whether the load that finds a denormal is done.
+            Mnemonic.Maskmovq or Mnemonic.Maskmovdqu => TryGet(Register.RDI, out ulong rdi) && Strictly(rdi, 16),
+            Mnemonic.Fld => instruction.Code is not (Code.Fld_m32fp or Code.Fld_m64fp) || _now.X87Masked,
             Mnemonic.Ldmxcsr => MxcsrStored(instruction),
             Mnemonic.Cvtpi2pd or Mnemonic.Cvtps2pi or Mnemonic.Cvttps2pi or Mnemonic.Cvtpd2pi or Mnemonic.Cvttpd2pi => _now.Masked,
             Mnemonic.Fnstsw => _now.UndefinedStatus == 0,
@@ -191,6 +195,9 @@ internal sealed class SequenceTracker(ulong buffer)
     // The pages before and after the buffer are unmapped on both sides: reaching them is a page fault to compare.
     private bool Contains(ulong address, int size) =>
         address >= buffer - Arena.PageBytes && address <= buffer + Arena.BufferBytes + Arena.PageBytes - (ulong)size;
+
+    private bool Strictly(ulong address, int size) =>
+        address >= buffer && address <= buffer + Arena.BufferBytes - (ulong)size;
 
     private bool TryGet(Register register, out ulong value)
     {
@@ -336,6 +343,7 @@ internal sealed class SequenceTracker(ulong buffer)
         _now.FlagsPushed = instruction.Code is Code.Pushq_imm32 && (instruction.Immediate32 & ~SafeFlags) == 0;
         _now.Pushed = instruction.Immediate32;
         _now.Last = instruction;
+        _now.X87Masked = (_now.X87Masked && instruction.Mnemonic != Mnemonic.Fldcw) || (instruction.Mnemonic == Mnemonic.Fninit && !InShadow);
         _now.Masked &= instruction.Mnemonic != Mnemonic.Ldmxcsr;
         if (instruction.Mnemonic is Mnemonic.Cld or Mnemonic.Std)
         {
@@ -424,6 +432,11 @@ internal sealed class SequenceTracker(ulong buffer)
 
         _now.Undefined |= undefined;
         UndefinedAnywhere |= _now.Undefined;
+        if (mayNotWrite && instruction.IsStringInstruction)
+        {
+            // A fault half-way: Intel restores the flags, AMD keeps the last comparison's (SDM Vol. 2B, "REP").
+            UndefinedAnywhere |= status;
+        }
     }
 
     // SDM Vol. 2A leaves C1 open after these; implementations keep or clear it.
@@ -512,6 +525,7 @@ internal sealed class SequenceTracker(ulong buffer)
         _now.Undefined |= other.Undefined;
         _now.UndefinedStatus |= other.UndefinedStatus;
         _now.Masked &= other.Masked;
+        _now.X87Masked &= other.X87Masked;
         _now.Last = default;
         _now.FlagsPushed = false;
         _now.DirectionKnown &= other.DirectionKnown && _now.Backward == other.Backward;
@@ -528,6 +542,7 @@ internal sealed class SequenceTracker(ulong buffer)
         public bool Backward;
         /// <summary>MXCSR masks all exceptions.</summary>
         public bool Masked;
+        public bool X87Masked;
         /// <summary>The top of the stack is <see cref="Pushed"/>, which POPF may load.</summary>
         public bool FlagsPushed;
         public uint Pushed;

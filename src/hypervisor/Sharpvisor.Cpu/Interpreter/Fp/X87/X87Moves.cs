@@ -204,6 +204,7 @@ internal static unsafe class X87Moves
 
     private static bool Put80(VpState* s, Op* op, ulong low, ushort high)
         => Operand.Address(s, op, out ulong linear, 10, write: true)
+            && GuestAccess.LoadForWrite(s, linear, out ulong _)
             && GuestAccess.LoadForWrite(s, linear + 8, out ushort _)
             && GuestAccess.Store(s, linear, low)
             && GuestAccess.Store(s, linear + 8, high);
