@@ -124,7 +124,8 @@ internal sealed unsafe partial class Vp
                 return FindCrossing(s, block, linear, mode, gpa, host);
             }
 
-            if (*generationAddress == block->Generation || Revalidate(block, host))
+            // The host page as well: a layout change (ROM mapped, page unmapped) does not change the generation.
+            if ((block->Host == host && *generationAddress == block->Generation) || Revalidate(block, host))
             {
                 return block;
             }

@@ -13,7 +13,6 @@ internal sealed unsafe partial class Vp
     private long _requested;
     private long _acknowledged;
     private int _running;
-    private volatile bool _layoutChanged;
 
     /// <summary>An interrupt is pending and IF is clear: kept out of PendingEvents, so that blocks may chain meanwhile.</summary>
     private bool _interruptDeferred;
@@ -122,25 +121,13 @@ internal sealed unsafe partial class Vp
         Wait(Request(VpEvents.Engine, gpn));
     }
 
-    private void OnLayoutChanged(ulong gpn, ulong count)
-    {
-        _layoutChanged = true;
-        RequestTlbFlush();
-    }
+    private void OnLayoutChanged(ulong gpn, ulong count) => RequestTlbFlush();
 
     /// <returns>True when Run must return.</returns>
     private bool ServiceEvents(VpState* s, out VpExit exit)
     {
         exit = VpExit.Event;
         ServiceRemoteRequests();
-        if (_layoutChanged)
-        {
-            _layoutChanged = false;
-            _blocks.Flush();
-            _lazy->CurrentBlock = null;
-            DropJumpCache();
-        }
-
         uint events = Volatile.Read(ref s->PendingEvents);
         if ((events & (uint)VpEvents.Stop) != 0)
         {
