@@ -40,7 +40,7 @@ internal static unsafe class InitialState
             control = (control & 0x300) == 0x100 ? control | 0x300 : control;
         }
 
-        if (random.Percent(3))
+        if (random.Percent(5))
         {
             control &= ~(1u << random.Below(6));
         }
@@ -71,7 +71,7 @@ internal static unsafe class InitialState
             mxcsr |= random.Percent(50) ? 0x40u : 0x8000u;
         }
 
-        if (random.Percent(3))
+        if (random.Percent(5))
         {
             mxcsr &= ~(0x80u << random.Below(6));
         }
