@@ -1,0 +1,14 @@
+// Benchmarks that compare with qemu-system-x86_64 -accel tcg, in turn, on the same unmodified guest.
+using Sharpvisor.Bench;
+
+return args switch
+{
+    ["boot", .. string[] rest] => await BootBenchmark.RunAsync(rest),
+    _ => Usage(),
+};
+
+static int Usage()
+{
+    Console.Error.WriteLine("usage: bench/boot [ROUNDS [cloud|generic]]");
+    return 2;
+}

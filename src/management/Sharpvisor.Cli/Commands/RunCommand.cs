@@ -1,0 +1,43 @@
+// sharpvisor run: one VM, its serial console on this terminal.
+using System.CommandLine;
+using Sharpvisor.Cli.Options;
+using Sharpvisor.Worker;
+
+namespace Sharpvisor.Cli.Commands;
+
+internal static class RunCommand
+{
+    public static Command Create()
+    {
+        var options = new VmCommandOptions();
+        var command = new Command("run", "Boot a VM; its serial console is this terminal (Ctrl-A x ends it)");
+        options.AddTo(command);
+        command.SetAction((parsed, cancellation) => CommandErrors.GuardAsync(() => RunAsync(options, parsed, cancellation)));
+        return command;
+    }
+
+    private static async Task<int> RunAsync(VmCommandOptions options, ParseResult parsed, CancellationToken cancellation)
+    {
+        VmOptions vmOptions = options.ToVmOptions(parsed);
+        using FileStream? statistics = CommandErrors.CreateFile("--stats", options.StatsPath(parsed));
+        using FileStream? traceFile = CommandErrors.CreateFile("--trace", options.TracePath(parsed));
+        using var trace = traceFile is null ? null : new FileTrace(traceFile);
+        using Stream output = Console.OpenStandardOutput();
+        using var stop = CancellationTokenSource.CreateLinkedTokenSource(cancellation);
+        using TerminalInput? terminal = TerminalInput.Open(stop.Cancel);
+
+        using VirtualMachine vm = VirtualMachine.Create(vmOptions with
+        {
+            SerialOutput = output,
+            SerialInput = terminal?.Stream,
+            Trace = trace,
+        });
+        VmRunOutcome outcome = await VmRun.ToEndAsync(vm, options.Timeout(parsed), stop.Token);
+        if (statistics is not null)
+        {
+            vm.WriteStatistics(statistics);
+        }
+
+        return outcome.ExitStatus;
+    }
+}

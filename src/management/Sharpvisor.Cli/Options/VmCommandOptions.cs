@@ -1,0 +1,165 @@
+// The options that every command which boots a VM shares, and their translation into VmOptions.
+using System.CommandLine;
+using System.CommandLine.Parsing;
+using Sharpvisor.Worker;
+
+namespace Sharpvisor.Cli.Options;
+
+internal sealed class VmCommandOptions
+{
+    private readonly Argument<string?> _image = new("IMAGE")
+    {
+        Description = "Disk image to boot from", Arity = ArgumentArity.ZeroOrOne,
+    };
+
+    private readonly Option<string?> _kernel = new("--kernel") { Description = "Linux bzImage or multiboot 1 ELF image", HelpName = "FILE" };
+    private readonly Option<string?> _initrd = new("--initrd") { Description = "Initial RAM disk, or multiboot modules", HelpName = "FILE" };
+    private readonly Option<string> _append = new("--append") { Description = "Kernel command line", HelpName = "TEXT", DefaultValueFactory = _ => "" };
+    private readonly Option<string[]> _disk = new("--disk")
+    {
+        Description = "Disk image, format by content: FILE[,controller=scsi|ide][,readonly]; may be repeated",
+        HelpName = "FILE",
+        DefaultValueFactory = _ => [],
+    };
+
+    private readonly Option<string> _net = OneOf("--net", "Network: none (others are not built yet)", "none");
+    private readonly Option<string> _generation = OneOf("--generation", "1: BIOS-era hardware", "1");
+    private readonly Option<string> _integration = OneOf("--integration", "off: no VMBus and no Hyper-V interface", "on", "off");
+    private readonly Option<string> _engine = OneOf(
+        "--engine", "Execution engine", "auto", "software", "interpreter", "kvm");
+
+    private readonly Option<ulong> _memory = new("--memory")
+    {
+        Description = "Memory, for example 512M", HelpName = "SIZE",
+        DefaultValueFactory = _ => 512UL << 20,
+        CustomParser = ParseMemory,
+    };
+
+    private readonly Option<int> _processors = new("--processors")
+    {
+        Description = "Virtual processors, 1 to 8", HelpName = "N", DefaultValueFactory = _ => 1, CustomParser = ParseProcessors,
+    };
+
+    private readonly Option<TimeSpan?> _timeout = new("--timeout")
+    {
+        Description = "Give up after this time, exit 124; for example 120s", HelpName = "TIME", CustomParser = ParseTimeout,
+    };
+
+    private readonly Option<string?> _stats = new("--stats") { Description = "Write statistics as JSON when the VM ends", HelpName = "FILE" };
+    private readonly Option<string?> _trace = new("--trace")
+    {
+        Description = "Write a line per intercept, hypercall and VMBus message", HelpName = "FILE",
+    };
+
+    private readonly Option<bool> _debugExit = new("--debug-exit")
+    {
+        Description = "Exit port for test guests: byte v at port 0xf4 ends the run with status (v << 1) | 1",
+    };
+
+    public void AddTo(Command command)
+    {
+        command.Arguments.Add(_image);
+        foreach (Option option in (Option[])[_kernel, _initrd, _append, _disk, _net, _memory, _processors, _generation,
+            _integration, _engine, _timeout, _stats, _trace, _debugExit])
+        {
+            command.Options.Add(option);
+        }
+    }
+
+    public TimeSpan? Timeout(ParseResult parsed) => parsed.GetValue(_timeout);
+
+    public string? StatsPath(ParseResult parsed) => parsed.GetValue(_stats);
+
+    public string? TracePath(ParseResult parsed) => parsed.GetValue(_trace);
+
+    public bool HasKernel(ParseResult parsed) => parsed.GetValue(_kernel) is not null;
+
+    /// <exception cref="VmConfigurationException">An option's value cannot be used; the message names it.</exception>
+    public VmOptions ToVmOptions(ParseResult parsed)
+    {
+        if (parsed.GetValue(_image) is { } image)
+        {
+            throw new VmConfigurationException($"{image}: booting from a disk image needs firmware, which is not built yet; use --kernel and --disk");
+        }
+
+        if (parsed.GetValue(_engine) == "kvm")
+        {
+            throw new VmConfigurationException("--engine kvm is not built yet; use auto, software or interpreter");
+        }
+
+        return new VmOptions
+        {
+            KernelPath = parsed.GetValue(_kernel) ?? throw new VmConfigurationException("--kernel FILE is required"),
+            InitrdPath = parsed.GetValue(_initrd),
+            CommandLine = parsed.GetValue(_append)!,
+            Disks = [.. parsed.GetValue(_disk)!.Select(ParseDisk)],
+            MemoryBytes = parsed.GetValue(_memory),
+            Processors = parsed.GetValue(_processors),
+            Integration = parsed.GetValue(_integration) == "on",
+            Engine = Enum.Parse<EngineKind>(parsed.GetValue(_engine)!, ignoreCase: true),
+            DebugExit = parsed.GetValue(_debugExit),
+        };
+    }
+
+    private static Option<string> OneOf(string name, string description, params string[] values)
+    {
+        var option = new Option<string>(name) { Description = description, DefaultValueFactory = _ => values[0] };
+        option.AcceptOnlyFromAmong(values);
+        return option;
+    }
+
+    private static DiskOptions ParseDisk(string text)
+    {
+        string[] parts = text.Split(',');
+        var disk = new DiskOptions(parts[0], DiskController.Ide, ReadOnly: false);
+        foreach (string part in parts.Skip(1))
+        {
+            disk = part switch
+            {
+                "controller=ide" => disk with { Controller = DiskController.Ide },
+                "controller=scsi" => disk with { Controller = DiskController.Scsi },
+                "readonly" => disk with { ReadOnly = true },
+                _ => throw new VmConfigurationException($"--disk {text}: '{part}' is not controller=scsi, controller=ide or readonly"),
+            };
+        }
+
+        return disk;
+    }
+
+    private static ulong ParseMemory(ArgumentResult result)
+    {
+        string text = result.Tokens[0].Value;
+        if (!Quantity.TryParseBytes(text, out ulong bytes))
+        {
+            result.AddError($"--memory {text}: not a size such as 512M");
+        }
+        else if (bytes is < VmLimits.MinimumMemoryBytes or > VmLimits.MaximumMemoryBytes || bytes % 4096 != 0)
+        {
+            result.AddError($"--memory {text}: must be {VmLimits.MinimumMemoryBytes >> 20}M to {VmLimits.MaximumMemoryBytes >> 30}G in whole pages");
+        }
+
+        return bytes;
+    }
+
+    private static int ParseProcessors(ArgumentResult result)
+    {
+        string text = result.Tokens[0].Value;
+        if (!int.TryParse(text, out int count) || count is < 1 or > VmLimits.MaximumProcessors)
+        {
+            result.AddError($"--processors {text}: must be 1 to {VmLimits.MaximumProcessors}");
+        }
+
+        return count;
+    }
+
+    private static TimeSpan? ParseTimeout(ArgumentResult result)
+    {
+        string text = result.Tokens[0].Value;
+        if (!Quantity.TryParseDuration(text, out TimeSpan duration))
+        {
+            result.AddError($"--timeout {text}: not a time such as 120s");
+        }
+
+        return duration;
+    }
+}

@@ -1,0 +1,199 @@
+// The composition root of one VM: partition, chipset, VMBus and VSPs, wired and booted. Everything above it sees only this class.
+using System.Diagnostics;
+using Sharpvisor.Core;
+using Sharpvisor.Cpu.Interpreter;
+using Sharpvisor.Devices;
+using Sharpvisor.Devices.Boot;
+using Sharpvisor.Devices.Ide;
+using Sharpvisor.Hypervisor;
+using Sharpvisor.VMBus;
+
+namespace Sharpvisor.Worker;
+
+/// <summary>One virtual machine. Create, Start, await Completion, Dispose.</summary>
+public sealed class VirtualMachine : IDisposable
+{
+    private readonly VmOptions _options;
+    private readonly BootImages _images;
+    private readonly GuestMemory _memory;
+    private readonly VmDisks _disks;
+    private readonly Partition _partition;
+    private readonly Chipset _chipset;
+    private readonly VmbusServer? _vmbus;
+    private readonly TaskCompletionSource<VmResult> _completion = new(TaskCreationOptions.RunContinuationsAsynchronously);
+    private readonly Stopwatch _wallClock = new();
+    private Thread? _supervisor;
+
+    private VirtualMachine(VmOptions options)
+    {
+        _options = options;
+        _images = BootImages.Read(options);
+        _disks = new VmDisks(options);
+        try
+        {
+            _memory = new GuestMemory(options.MemoryBytes);
+        }
+        catch (IOException e)
+        {
+            _disks.Dispose();
+            throw new VmConfigurationException($"--memory {options.MemoryBytes >> 20}M: {e.Message}");
+        }
+
+        var bus = new DeviceBus();
+        _partition = new Partition(
+            _memory,
+            new InterpreterEngineFactory(),
+            new PartitionOptions { ProcessorCount = options.Processors, HyperVInterface = options.Integration },
+            bus,
+            Statistics,
+            options.Trace);
+        _chipset = new Chipset(
+            new ChipsetOptions
+            {
+                Processors = options.Processors,
+                Integration = options.Integration,
+                Com1Output = options.SerialOutput,
+                DebugExit = options.DebugExit,
+                FwCfg = options.DebugExit,
+                VmId = Guid.NewGuid(),
+            },
+            _memory,
+            bus,
+            _partition,
+            _partition.Timers,
+            _partition);
+        _partition.ExternalInterrupts = _chipset.ExternalInterruptSource;
+        var ide = new Piix4Ide(
+            bus, _memory, _chipset.InterruptRouter.CreateIsaLine(14), _chipset.InterruptRouter.CreateIsaLine(15), Statistics);
+        _disks.AttachEmulated(ide);
+        _chipset.PciBus.Add(ide);
+        if (options.Integration)
+        {
+            _vmbus = new VmbusServer(_memory, _partition, Statistics, options.Trace);
+            _disks.OfferSynthetic(_vmbus, options.Processors, Statistics);
+        }
+
+        try
+        {
+            LoadGuest();
+        }
+        catch
+        {
+            Dispose();
+            throw;
+        }
+    }
+
+    /// <summary>Every counter of this VM; see <see cref="StatisticNames"/>.</summary>
+    public Statistics Statistics { get; } = new();
+
+    /// <summary>Ends with how the VM ended.</summary>
+    public Task<VmResult> Completion => _completion.Task;
+
+    /// <summary>Builds a VM: reads kernel and initrd, opens and locks disks. Nothing runs yet.</summary>
+    /// <exception cref="VmConfigurationException">Something cannot be used; the message is one line and names it.</exception>
+    public static VirtualMachine Create(VmOptions options)
+    {
+        ArgumentNullException.ThrowIfNull(options);
+        return new VirtualMachine(options);
+    }
+
+    public void Start()
+    {
+        _wallClock.Start();
+        if (_options.SerialInput is { } input)
+        {
+            SerialInput.Start(input, _chipset.Com1);
+        }
+
+        _supervisor = new Thread(Supervise) { IsBackground = true, Name = "vm" };
+        _supervisor.Start();
+        _partition.Start();
+    }
+
+    /// <summary>Ends the VM as pulling its plug would. <see cref="Completion"/> follows.</summary>
+    public void Stop() => _partition.Stop();
+
+    /// <summary>Writes all counters as JSON (see <see cref="VmStatisticsReport"/>).</summary>
+    public void WriteStatistics(Stream stream) => VmStatisticsReport.Write(
+        stream, Statistics, _wallClock.Elapsed, _partition.Processors.Select(p => p.Instructions).ToArray());
+
+    /// <inheritdoc/>
+    public void Dispose()
+    {
+        _partition.Stop();
+        _supervisor?.Join();
+        _vmbus?.Dispose();
+        _chipset.Dispose();
+        _partition.Dispose();
+        _disks.Dispose();
+        _memory.Dispose();
+    }
+
+    private void LoadGuest()
+    {
+        try
+        {
+            _chipset.RunFirmware();
+            BootProcessor.Apply(_images.Load(_memory, _options.CommandLine), _partition.Processors[0].Registers);
+        }
+        catch (BootException e)
+        {
+            throw new VmConfigurationException(e.Message);
+        }
+    }
+
+    // One thread waits for the partition's exits: they arise on VP threads, which must not stop or reset themselves.
+    private void Supervise()
+    {
+        VmResult? result = null;
+        PartitionExit? crash = null;
+        while (result is null)
+        {
+            PartitionExit exit = _partition.WaitForExit(Timeout.InfiniteTimeSpan)!;
+            switch (exit.Reason)
+            {
+                case PartitionExitReason.GuestCrash:
+                    // The guest goes on: it may still write its log out, and then resets, powers off or halts.
+                    crash = exit;
+                    result = Crashed(exit);
+                    break;
+                case PartitionExitReason.Reset when crash is null:
+                    Reset();
+                    break;
+                default:
+                    result = ToResult(exit);
+                    break;
+            }
+        }
+
+        _partition.Stop();
+        _wallClock.Stop();
+        _chipset.Com1.Flush();
+        _completion.SetResult(result);
+    }
+
+    private void Reset()
+    {
+        _partition.ResetAll();
+        _vmbus?.Reset();
+        _chipset.Reset();
+        LoadGuest();
+        _partition.Resume();
+    }
+
+    private static VmResult ToResult(PartitionExit exit) => exit.Reason switch
+    {
+        PartitionExitReason.PowerOff => new VmResult(VmExitKind.PowerOff, 0, "power off"),
+        PartitionExitReason.DebugExit => new VmResult(VmExitKind.DebugExit, exit.Status, "exit port"),
+        PartitionExitReason.TripleFault => new VmResult(VmExitKind.Crash, 0, $"triple fault on VP {exit.VpIndex}"),
+        PartitionExitReason.Stopped => new VmResult(VmExitKind.Stopped, 0, "stopped"),
+        _ => new VmResult(VmExitKind.Crash, 0, $"the worker failed on VP {exit.VpIndex}: {exit.Message}"),
+    };
+
+    private static VmResult Crashed(PartitionExit exit)
+    {
+        string parameters = string.Join(' ', (exit.CrashParameters ?? []).Select(p => $"{p:x}"));
+        return new VmResult(VmExitKind.Crash, 0, $"reported through HV_X64_MSR_CRASH_CTL, P0 to P4: {parameters}");
+    }
+}

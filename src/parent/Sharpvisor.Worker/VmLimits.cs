@@ -1,0 +1,9 @@
+namespace Sharpvisor.Worker;
+
+/// <summary>What a VM can be configured to.</summary>
+public static class VmLimits
+{
+    public const ulong MinimumMemoryBytes = 16UL << 20;
+    public const ulong MaximumMemoryBytes = 64UL << 30;
+    public const int MaximumProcessors = 8;
+}

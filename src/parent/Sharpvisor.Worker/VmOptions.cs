@@ -1,0 +1,78 @@
+// What a VM is made of: the management side fills this in, the worker builds it.
+using Sharpvisor.Core;
+
+namespace Sharpvisor.Worker;
+
+/// <summary>Which execution engine runs the VPs.</summary>
+public enum EngineKind
+{
+    Auto,
+    Software,
+    Interpreter,
+    Kvm,
+}
+
+/// <summary>The controller a disk is attached to.</summary>
+public enum DiskController
+{
+    /// <summary>PIIX4 IDE; also offered as a synthetic disk when integration is on, as Hyper-V does.</summary>
+    Ide,
+    /// <summary>The synthetic SCSI controller: only reachable through VMBus.</summary>
+    Scsi,
+}
+
+/// <summary>One disk of a VM.</summary>
+/// <param name="Path">Image file; the format is found by content.</param>
+public sealed record DiskOptions(string Path, DiskController Controller, bool ReadOnly);
+
+/// <summary>One VM. Immutable.</summary>
+public sealed record VmOptions
+{
+    public required string KernelPath { get; init; }
+
+    public string? InitrdPath { get; init; }
+
+    /// <summary>Appended to the initrd: more initramfs archives of the management side's own making.</summary>
+    public ReadOnlyMemory<byte> ExtraInitrd { get; init; }
+
+    public string CommandLine { get; init; } = "";
+
+    public IReadOnlyList<DiskOptions> Disks { get; init; } = [];
+
+    public ulong MemoryBytes { get; init; } = 512UL << 20;
+
+    public int Processors { get; init; } = 1;
+
+    /// <summary>Off: no VMBus and no Hyper-V interface at all.</summary>
+    public bool Integration { get; init; } = true;
+
+    public EngineKind Engine { get; init; } = EngineKind.Auto;
+
+    /// <summary>The test guests' exit device at port 0xF4.</summary>
+    public bool DebugExit { get; init; }
+
+    public Stream SerialOutput { get; init; } = Stream.Null;
+
+    /// <summary>Bytes for COM1's receiver; null: none.</summary>
+    public Stream? SerialInput { get; init; }
+
+    public ITraceSink? Trace { get; init; }
+}
+
+/// <summary>How a run ended.</summary>
+public enum VmExitKind
+{
+    PowerOff,
+    /// <summary>Panic MSR or triple fault; see <see cref="VmResult.Message"/>.</summary>
+    Crash,
+    /// <summary>The exit device; see <see cref="VmResult.ExitStatus"/>.</summary>
+    DebugExit,
+    /// <summary><see cref="VirtualMachine.Stop"/> was called.</summary>
+    Stopped,
+}
+
+/// <param name="Message">For a crash: what is known about it, in one line.</param>
+public sealed record VmResult(VmExitKind Kind, int ExitStatus, string Message);
+
+/// <summary>The user's input cannot be used: one clear line that names the file or option.</summary>
+public sealed class VmConfigurationException(string message) : Exception(message);

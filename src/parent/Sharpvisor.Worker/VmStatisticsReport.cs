@@ -1,0 +1,38 @@
+// --stats: the counters as nested JSON, their dotted names split at the dots.
+using System.Diagnostics;
+using System.Text.Json;
+using System.Text.Json.Nodes;
+using Sharpvisor.Core;
+
+namespace Sharpvisor.Worker;
+
+internal static class VmStatisticsReport
+{
+    public static void Write(Stream stream, Statistics statistics, TimeSpan wallClock, IReadOnlyList<long> instructions)
+    {
+        var root = new JsonObject
+        {
+            ["wall_seconds"] = Math.Round(wallClock.TotalSeconds, 6),
+            ["cpu_seconds"] = Math.Round(Process.GetCurrentProcess().TotalProcessorTime.TotalSeconds, 6),
+            ["instructions"] = new JsonObject
+            {
+                ["total"] = instructions.Sum(),
+                ["by_vp"] = new JsonArray([.. instructions.Select(i => (JsonNode)JsonValue.Create(i))]),
+            },
+        };
+        foreach ((string name, long value) in statistics.Snapshot().OrderBy(c => c.Key, StringComparer.Ordinal))
+        {
+            string[] path = name.Split('.');
+            JsonObject node = root;
+            foreach (string part in path[..^1])
+            {
+                node = (JsonObject)(node[part] ??= new JsonObject());
+            }
+
+            node[path[^1]] = value;
+        }
+
+        using var writer = new Utf8JsonWriter(stream, new JsonWriterOptions { Indented = true });
+        root.WriteTo(writer);
+    }
+}

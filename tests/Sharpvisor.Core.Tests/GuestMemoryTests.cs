@@ -1,0 +1,91 @@
+using Xunit;
+
+namespace Sharpvisor.Core.Tests;
+
+public sealed class GuestMemoryTests : IDisposable
+{
+    private readonly GuestMemory _memory = new(1 << 20);
+
+    public void Dispose() => _memory.Dispose();
+
+    [Fact]
+    public void What_is_written_across_pages_is_read_back()
+    {
+        byte[] data = [.. Enumerable.Range(0, 10000).Select(i => (byte)i)];
+        Assert.True(_memory.TryWrite(4000, data));
+
+        byte[] read = new byte[data.Length];
+        Assert.True(_memory.TryRead(4000, read));
+        Assert.Equal(data, read);
+    }
+
+    [Theory]
+    [InlineData((1UL << 20) - 4)]
+    [InlineData(1UL << 20)]
+    [InlineData(GuestMemory.LowRamLimit)]
+    [InlineData(GuestMemory.HighRamBase)]
+    [InlineData(ulong.MaxValue - 3)]
+    public void Access_that_leaves_memory_fails(ulong gpa)
+    {
+        Assert.False(_memory.TryRead(gpa, new byte[8]));
+        Assert.False(_memory.TryWrite(gpa, new byte[8]));
+        Assert.False(_memory.TryRead(gpa, out ulong _));
+        Assert.False(_memory.TryWrite(gpa, 0UL));
+        Assert.False(_memory.TryGetMemory(gpa, 8, out _));
+    }
+
+    [Fact]
+    public void An_overlay_page_covers_memory_and_gives_it_back()
+    {
+        _memory.TryWrite(0x3000, 0x1111UL);
+        OverlayPage page = _memory.CreateOverlayPage();
+        page.Bytes[0] = 0x22;
+
+        Assert.True(_memory.PlaceOverlay(3, page, writable: true));
+        Assert.True(_memory.TryRead(0x3000, out ulong covered));
+        Assert.False(_memory.TryGetMemory(0x3000, 16, out _));
+        _memory.TryWrite(0x3008, 0x33UL);
+        Assert.False(_memory.PlaceOverlay(3, page, writable: true));
+        _memory.RemoveOverlay(3);
+
+        Assert.Equal(0x22UL, covered);
+        Assert.Equal(0x33, page.Bytes[8]);
+        Assert.True(_memory.TryRead(0x3000, out ulong uncovered));
+        Assert.Equal(0x1111UL, uncovered);
+    }
+
+    [Fact]
+    public void Rom_is_read_and_not_written()
+    {
+        _memory.MapRom(0xF_0000, new byte[] { 1, 2, 3 });
+
+        Assert.True(_memory.TryRead(0xF_0000, out ushort value));
+        Assert.Equal(0x201, value);
+        Assert.False(_memory.TryWrite(0xF_0000, (byte)9));
+        Assert.False(_memory.TryGetMemory(0xF_0000, 4, out _));
+    }
+
+    [Fact]
+    public void A_write_to_tracked_code_changes_its_generation()
+    {
+        Assert.Equal(0u, _memory.CodeGeneration(5));
+        _memory.TryWrite(0x5000, 1UL);
+        Assert.Equal(0u, _memory.CodeGeneration(5));
+
+        uint tracked = _memory.TrackCode(5);
+        _memory.TryWrite(0x5FFC, 1UL);
+
+        Assert.NotEqual(tracked, _memory.CodeGeneration(5));
+        Assert.NotEqual(0u, _memory.CodeGeneration(5));
+    }
+
+    [Fact]
+    public void Memory_for_direct_io_is_the_guests_own()
+    {
+        Assert.True(_memory.TryGetMemory(0x1FF0, 0x20, out Memory<byte> memory));
+        memory.Span.Fill(0xAB);
+
+        Assert.True(_memory.TryRead(0x200F, out byte value));
+        Assert.Equal(0xAB, value);
+    }
+}

@@ -1,0 +1,116 @@
+using Xunit;
+
+namespace Sharpvisor.Devices.Tests;
+
+public sealed class I8042Tests
+{
+    private readonly TestBus _bus = new();
+    private readonly TestLine _keyboard = new();
+    private readonly TestLine _aux = new();
+    private readonly TestPower _power = new();
+    private readonly I8042 _controller;
+
+    public I8042Tests() => _controller = new I8042(_bus, _keyboard, _aux, _power);
+
+    [Fact]
+    public void Controller_passes_its_self_test()
+    {
+        _bus.Out(0x64, 0xAA);
+        Assert.Equal([0x55u], Drain());
+    }
+
+    [Fact]
+    public void Keyboard_answers_reset_and_identify()
+    {
+        _bus.Out(0x60, 0xFF);
+        Assert.Equal([0xFAu, 0xAAu], Drain());
+        _bus.Out(0x60, 0xF2);
+        Assert.Equal([0xFAu, 0xABu, 0x83u], Drain());
+        _bus.Out(0x60, 0xED);
+        _bus.Out(0x60, 0x02);
+        Assert.Equal([0xFAu, 0xFAu], Drain());
+    }
+
+    [Fact]
+    public void Each_byte_makes_an_edge()
+    {
+        _bus.Out(0x60, 0xFF);
+        Assert.True(_keyboard.IsAsserted);
+        int rises = _keyboard.Rises;
+        _bus.In(0x60);
+        Assert.Equal(rises + 1, _keyboard.Rises);
+        _bus.In(0x60);
+        Assert.False(_keyboard.IsAsserted);
+    }
+
+    [Fact]
+    public void Aux_loop_returns_the_byte_as_aux_data()
+    {
+        // drivers/input/serio/i8042.c, i8042_check_aux.
+        _bus.Out(0x64, 0xD3);
+        _bus.Out(0x60, 0x5A);
+        Assert.Equal(0x21u, _bus.In(0x64) & 0x21);
+        Assert.Equal(0x5Au, _bus.In(0x60));
+    }
+
+    [Fact]
+    public void Mouse_answers_reset()
+    {
+        _bus.Out(0x64, 0x60);
+        _bus.Out(0x60, 0x47);
+        _bus.Out(0x64, 0xD4);
+        _bus.Out(0x60, 0xFF);
+        Assert.True(_aux.IsAsserted);
+        Assert.Equal([0xFAu, 0xAAu, 0x00u], Drain());
+    }
+
+    [Theory]
+    [InlineData(0xFE)]
+    [InlineData(0xF0)]
+    public void Pulsing_output_bit_0_resets_the_machine(byte command)
+    {
+        _bus.Out(0x64, command);
+        Assert.Equal(1, _power.Resets);
+    }
+
+    [Fact]
+    public void Output_port_bit_0_low_resets_and_A20_does_not()
+    {
+        _bus.Out(0x64, 0xD1);
+        _bus.Out(0x60, 0xDD);
+        Assert.Equal(0, _power.Resets);
+        _bus.Out(0x64, 0xD1);
+        _bus.Out(0x60, 0xDE);
+        Assert.Equal(1, _power.Resets);
+    }
+
+    [Fact]
+    public void Queues_are_bounded_whatever_the_guest_sends()
+    {
+        for (int i = 0; i < 100_000; i++)
+        {
+            _bus.Out(0x60, 0xFF);
+            _bus.Out(0x64, 0x20);
+        }
+
+        Assert.InRange(Drain().Count, 1, 200);
+    }
+
+    [Fact]
+    public void Typed_scan_codes_arrive()
+    {
+        _controller.SendScanCodes([0x1E, 0x9E]);
+        Assert.Equal([0x1Eu, 0x9Eu], Drain());
+    }
+
+    private List<uint> Drain()
+    {
+        List<uint> bytes = [];
+        while ((_bus.In(0x64) & 1) != 0)
+        {
+            bytes.Add(_bus.In(0x60));
+        }
+
+        return bytes;
+    }
+}

@@ -1,0 +1,124 @@
+// What the user got wrong gets one clear line on stderr that names it, and exit status 2.
+using System.Globalization;
+using Sharpvisor.Cli.Guests;
+using Sharpvisor.Worker.Tests.Guests;
+using Xunit;
+
+namespace Sharpvisor.Worker.Tests.CommandLine;
+
+public sealed class BadInputTests : IDisposable
+{
+    private readonly string _directory = Directory.CreateTempSubdirectory("sharpvisor-test-").FullName;
+
+    private static string Kernel => GuestRun.Guest(KernelFlavour.Cloud).KernelPath;
+
+    public void Dispose() => Directory.Delete(_directory, recursive: true);
+
+    [Fact]
+    public Task A_missing_kernel_is_named() => AssertRefusedAsync("nowhere", "run", "--kernel", "/nowhere/vmlinuz");
+
+    [Fact]
+    public Task No_kernel_at_all_is_said() => AssertRefusedAsync("--kernel", "run");
+
+    [Fact]
+    public async Task A_truncated_kernel_is_named()
+    {
+        string path = Write("short-kernel", (await File.ReadAllBytesAsync(Kernel, TestContext.Current.CancellationToken))[..100_000]);
+        await AssertRefusedAsync(path, "run", "--kernel", path);
+    }
+
+    [Fact]
+    public async Task A_kernel_that_is_none_is_named()
+    {
+        string path = Write("text-kernel", new byte[70000]);
+        await AssertRefusedAsync(path, "run", "--kernel", path);
+    }
+
+    [Fact]
+    public Task A_missing_initrd_is_named() => AssertRefusedAsync("/nowhere/initrd", "run", "--kernel", Kernel, "--initrd", "/nowhere/initrd");
+
+    [Fact]
+    public async Task An_initrd_that_does_not_fit_is_named()
+    {
+        string path = Path.Combine(_directory, "huge-initrd");
+        using (FileStream file = File.Create(path))
+        {
+            file.SetLength(200 << 20);
+        }
+
+        await AssertRefusedAsync(path, "run", "--kernel", Kernel, "--initrd", path, "--memory", "128M");
+    }
+
+    [Fact]
+    public Task A_missing_disk_is_named() => AssertRefusedAsync("/nowhere/disk", "run", "--kernel", Kernel, "--disk", "/nowhere/disk");
+
+    [Fact]
+    public async Task A_disk_of_odd_size_is_named()
+    {
+        string path = Write("odd.img", new byte[1000]);
+        await AssertRefusedAsync(path, "run", "--kernel", Kernel, "--disk", path);
+    }
+
+    [Fact]
+    public async Task A_damaged_vhd_is_named()
+    {
+        byte[] image = new byte[(1 << 20) + 512];
+        "conectix"u8.CopyTo(image.AsSpan(1 << 20));
+        string path = Write("damaged.vhd", image);
+        await AssertRefusedAsync(path, "run", "--kernel", Kernel, "--disk", path);
+    }
+
+    [Fact]
+    public async Task A_disk_in_use_by_another_vm_is_named()
+    {
+        string path = Write("shared.img", new byte[1 << 20]);
+        using VirtualMachine owner = VirtualMachine.Create(new VmOptions { KernelPath = Kernel, Disks = [new DiskOptions(path, DiskController.Ide, false)] });
+        await AssertRefusedAsync(path, "run", "--kernel", Kernel, "--disk", path);
+    }
+
+    [Fact]
+    public async Task More_IDE_disks_than_the_controller_has_places_are_refused()
+    {
+        List<string> arguments = ["run", "--kernel", Kernel];
+        for (int i = 0; i < 5; i++)
+        {
+            arguments.Add("--disk");
+            arguments.Add(Write($"disk{i.ToString(CultureInfo.InvariantCulture)}.img", new byte[1 << 20]));
+        }
+
+        await AssertRefusedAsync("controller=ide", [.. arguments]);
+    }
+
+    [Theory]
+    [InlineData("--memory", "lots")]
+    [InlineData("--memory", "1M")]
+    [InlineData("--processors", "0")]
+    [InlineData("--processors", "9")]
+    [InlineData("--engine", "warp")]
+    [InlineData("--engine", "kvm")]
+    [InlineData("--integration", "maybe")]
+    [InlineData("--timeout", "soon")]
+    [InlineData("--generation", "2")]
+    [InlineData("--disk", "x,controller=floppy")]
+    [InlineData("--stats", "/nowhere/stats.json")]
+    [InlineData("--trace", "/nowhere/trace")]
+    [InlineData("--unknown", "1")]
+    public Task A_bad_option_is_named(string option, string value) => AssertRefusedAsync(option, "run", "--kernel", Kernel, option, value);
+
+    private static async Task AssertRefusedAsync(string named, params string[] arguments)
+    {
+        CommandLineRun run = await CommandLineRun.ToEndAsync(arguments);
+
+        Assert.Equal(2, run.ExitStatus);
+        Assert.Contains(named, run.Errors, StringComparison.Ordinal);
+        Assert.Single(run.Errors.TrimEnd('\n').Split('\n'));
+        Assert.Empty(run.Output);
+    }
+
+    private string Write(string name, byte[] content)
+    {
+        string path = Path.Combine(_directory, name);
+        File.WriteAllBytes(path, content);
+        return path;
+    }
+}
