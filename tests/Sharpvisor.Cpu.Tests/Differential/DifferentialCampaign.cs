@@ -76,6 +76,18 @@ internal sealed unsafe class DifferentialCampaign : IDisposable
         return Fails(_batch[0]) ? Shrink(_batch[0]) : null;
     }
 
+    /// <summary>Runs one sequence made by hand; null when all runners agree.</summary>
+    /// <exception cref="ArgumentException">It could reach outside the scratch buffer, or show something undefined.</exception>
+    public Mismatch? RunOne(Sequence sequence)
+    {
+        if (!_generator.Verify(sequence))
+        {
+            throw new ArgumentException("not admissible", nameof(sequence));
+        }
+
+        return Fails(sequence) ? Shrink(sequence) : null;
+    }
+
     public void Dispose()
     {
         foreach (ISequenceRunner runner in _runners)
