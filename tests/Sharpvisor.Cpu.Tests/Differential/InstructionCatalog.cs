@@ -49,7 +49,7 @@ internal sealed class InstructionCatalog
         // Undocumented or 8087 leftovers.
         Mnemonic.Fstpnce, Mnemonic.Fndisi, Mnemonic.Fneni, Mnemonic.Fnsetpm, Mnemonic.Fstdw, Mnemonic.Fstsg, Mnemonic.Frstpm,
         // Arguments the generator does not arrange.
-        Mnemonic.Enter, Mnemonic.Clflush, Mnemonic.Clflushopt, Mnemonic.Clwb, Mnemonic.Popfd, Mnemonic.Ret,
+        Mnemonic.Enter, Mnemonic.Clflush, Mnemonic.Clflushopt, Mnemonic.Clwb, Mnemonic.Popfd,
     ];
 
     private readonly List<List<Code>>[] _classes = new List<List<Code>>[ClassCount];
@@ -137,9 +137,9 @@ internal sealed class InstructionCatalog
             }
         }
 
-        // Indirect branches need a table of targets; far ones a segment.
+        // Far branches need segments.
         return code.FlowControl() is FlowControl.Next or FlowControl.ConditionalBranch or FlowControl.UnconditionalBranch
-            || code is Code.Call_rel32_64;
+            || code is Code.Call_rel32_64 or Code.Call_rm64 or Code.Jmp_rm64 or Code.Retnq or Code.Retnq_imm16;
     }
 
     private static bool OperandUsable(OpCodeInfo info, OpCodeOperandKind kind) => kind switch

@@ -55,6 +55,11 @@ internal sealed class Sequence
             {
                 Items[i].NearBranch64--;
             }
+
+            if (SequenceTracker.IsLabelLoad(Items[i]) && (int)(Items[i].MemoryDisplacement64 & 0xFF) > index)
+            {
+                Items[i].MemoryDisplacement64--;
+            }
         }
     }
 }

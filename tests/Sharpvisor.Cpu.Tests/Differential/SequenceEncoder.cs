@@ -52,6 +52,10 @@ internal sealed class SequenceEncoder
             {
                 instruction.NearBranch64 = rip;
             }
+            else if (SequenceTracker.IsLabelLoad(instruction))
+            {
+                instruction.MemoryDisplacement64 = rip;
+            }
 
             if (!_encoder.TryEncode(instruction, rip, out _, out string? error))
             {
@@ -83,12 +87,19 @@ internal sealed class SequenceEncoder
     {
         for (int i = 0; i < sequence.Count; i++)
         {
+            int next = _starts[i + 1];
+            if (SequenceTracker.IsLabelLoad(sequence.Items[i]))
+            {
+                int label = _starts[(int)(sequence.Items[i].MemoryDisplacement64 & 0xFF)];
+                BinaryPrimitives.WriteInt32LittleEndian(_writer.Written[(next - 4)..], label - next);
+                continue;
+            }
+
             if (!SequenceTracker.IsBranch(sequence.Items[i]))
             {
                 continue;
             }
 
-            int next = _starts[i + 1];
             int distance = _starts[(int)sequence.Items[i].NearBranch64] - next;
             if (sequence.Items[i].Code.ToOpCode().GetOpKind(0) == OpCodeOperandKind.br64_1)
             {

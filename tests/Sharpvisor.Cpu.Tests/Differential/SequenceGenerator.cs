@@ -66,6 +66,12 @@ internal sealed unsafe class SequenceGenerator(InstructionCatalog catalog, Arena
             {
                 sequence.Items[i].NearBranch64 = (ulong)sequence.Count;
             }
+
+            if (SequenceTracker.IsLabelLoad(sequence.Items[i]))
+            {
+                ulong target = sequence.Items[i].MemoryDisplacement64 & 0xFF;
+                sequence.Items[i].MemoryDisplacement64 = SequenceTracker.Label | Math.Min(target, (ulong)sequence.Count);
+            }
         }
     }
 
@@ -153,6 +159,12 @@ internal sealed unsafe class SequenceGenerator(InstructionCatalog catalog, Arena
             Append(Instruction.Create(Code.Mov_r64_imm64, Register.RSP, rsp));
         }
 
+        if (SequenceTracker.IsIndirect(instruction))
+        {
+            PrepareIndirect(ref instruction);
+            return;
+        }
+
         switch (instruction.Mnemonic)
         {
             case Mnemonic.Div or Mnemonic.Idiv:
@@ -184,6 +196,32 @@ internal sealed unsafe class SequenceGenerator(InstructionCatalog catalog, Arena
                 when instruction.Op0Kind == OpKind.Memory && instruction.Op1Kind == OpKind.Register:
                 PrepareBitString(instruction);
                 break;
+        }
+    }
+
+    private void PrepareIndirect(ref Instruction instruction)
+    {
+        bool returns = instruction.Mnemonic == Mnemonic.Ret;
+        int number = _random.Below(16) & ~4;
+        Register register = OperandPicker.Gpr(8, number);
+        var load = default(Instruction);
+        load.Code = Code.Lea_r64_m;
+        load.SetOpKind(0, OpKind.Register);
+        load.SetOpRegister(0, register);
+        load.SetOpKind(1, OpKind.Memory);
+        load.MemoryBase = Register.RIP;
+        load.MemoryIndexScale = 1;
+        load.MemoryDisplSize = 8;
+        load.MemoryDisplacement64 = SequenceTracker.Label + (uint)(_tracker.Index + (returns ? 3 : 2) + _random.Below(4));
+        Append(load);
+        if (returns)
+        {
+            Append(Instruction.Create(Code.Push_r64, register));
+        }
+        else
+        {
+            instruction.SetOpKind(0, OpKind.Register);
+            instruction.SetOpRegister(0, register);
         }
     }
 

@@ -27,6 +27,8 @@ internal sealed class SequenceTracker(ulong buffer)
     /// <summary>What POPF may load: neither TF nor AC, which would stop the host process.</summary>
     public const uint SafeFlags = 0xED7;
 
+    public const ulong Label = 0x7000_0000_0000_0000;
+
     private readonly InstructionInfoFactory _factory = new();
     private readonly Snapshot[] _pending = new Snapshot[MaximumPending];
     private int _pendingCount;
@@ -57,6 +59,13 @@ internal sealed class SequenceTracker(ulong buffer)
 
     public static bool IsBranch(in Instruction instruction) => instruction.Op0Kind == OpKind.NearBranch64;
 
+    /// <summary>LEA r64 of an instruction of the sequence: its displacement is <see cref="Label"/> plus the index.</summary>
+    public static bool IsLabelLoad(in Instruction instruction) =>
+        instruction.Code == Code.Lea_r64_m && (instruction.MemoryDisplacement64 & ~0xFFUL) == Label;
+
+    public static bool IsIndirect(in Instruction instruction) =>
+        instruction.Code is Code.Jmp_rm64 or Code.Call_rm64 or Code.Retnq or Code.Retnq_imm16;
+
     public unsafe void Begin(ref MachineState initial)
     {
         for (int i = 0; i < 16; i++)
@@ -71,6 +80,8 @@ internal sealed class SequenceTracker(ulong buffer)
         _now.X87Masked = (initial.Fx[MachineState.FxFcw] & 0x3F) == 0x3F;
         _now.Masked = (Unsafe.ReadUnaligned<uint>(ref initial.Fx[MachineState.FxMxcsr]) & 0x1F80) == 0x1F80;
         _now.Last = default;
+        _now.LabelRegister = Register.None;
+        _now.LabelPushed = false;
         _now.FlagsPushed = false;
         _now.DirectionKnown = true;
         _now.Backward = (initial.RFlags & 0x400) != 0;
@@ -125,6 +136,11 @@ internal sealed class SequenceTracker(ulong buffer)
             return CanBranch && instruction.NearBranch64 > (ulong)_index;
         }
 
+        if (IsIndirect(instruction))
+        {
+            return CanBranch && IndirectTarget(instruction) > _index;
+        }
+
         return instruction.Mnemonic switch
         {
             Mnemonic.Bt or Mnemonic.Bts or Mnemonic.Btr or Mnemonic.Btc => BitOffsetInBuffer(instruction),
@@ -147,6 +163,11 @@ internal sealed class SequenceTracker(ulong buffer)
             _ => !instruction.IsStringInstruction || StringInBuffer(instruction),
         };
     }
+
+    // -1 when it is not known.
+    private int IndirectTarget(in Instruction instruction) => instruction.Code is Code.Retnq or Code.Retnq_imm16
+        ? _now.LabelPushed ? _now.LabelTarget : -1
+        : instruction.Op0Kind == OpKind.Register && instruction.Op0Register == _now.LabelRegister ? _now.LabelTarget : -1;
 
     // AMD's MXCSR has a bit 17 (misaligned SSE), Intel's has not: load only what was stored just before without it.
     private bool MxcsrStored(in Instruction instruction) =>
@@ -351,10 +372,13 @@ internal sealed class SequenceTracker(ulong buffer)
             _now.Backward = instruction.Mnemonic == Mnemonic.Std;
         }
 
-        if (IsBranch(instruction) && instruction.NearBranch64 > (ulong)_index + 1)
+        int target = IsBranch(instruction) ? (int)instruction.NearBranch64 : IsIndirect(instruction) ? IndirectTarget(instruction) : 0;
+        bool pushed = instruction.Code == Code.Push_r64 && instruction.Op0Register == _now.LabelRegister;
+        _now.LabelPushed = false;
+        if (target > _index + 1)
         {
             ForgetWritten(instruction, info);
-            _now.Target = (int)instruction.NearBranch64;
+            _now.Target = target;
             _pending[_pendingCount++] = _now;
             return;
         }
@@ -364,10 +388,17 @@ internal sealed class SequenceTracker(ulong buffer)
             int number = instruction.Op0Register.GetFullRegister() - Register.RAX;
             _now.Values[number] = value;
             _now.Known |= 1u << number;
+            ForgetLabel(number);
             return;
         }
 
         ForgetWritten(instruction, info);
+        _now.LabelPushed = pushed;
+        if (IsLabelLoad(instruction))
+        {
+            _now.LabelRegister = instruction.Op0Register;
+            _now.LabelTarget = (int)(instruction.MemoryDisplacement64 & 0xFF);
+        }
     }
 
     private bool TryMoved(in Instruction instruction, out ulong value)
@@ -404,6 +435,7 @@ internal sealed class SequenceTracker(ulong buffer)
             }
 
             int number = used.Register.GetFullRegister() - Register.RAX;
+            ForgetLabel(number);
             if (number == Rsp && AdjustsStackOnly(instruction))
             {
                 _now.Values[Rsp] += (ulong)instruction.StackPointerIncrement;
@@ -411,6 +443,14 @@ internal sealed class SequenceTracker(ulong buffer)
             }
 
             _now.Known &= ~(1u << number);
+        }
+    }
+
+    private void ForgetLabel(int gpr)
+    {
+        if (_now.LabelRegister == Register.RAX + gpr)
+        {
+            _now.LabelRegister = Register.None;
         }
     }
 
@@ -527,6 +567,8 @@ internal sealed class SequenceTracker(ulong buffer)
         _now.Masked &= other.Masked;
         _now.X87Masked &= other.X87Masked;
         _now.Last = default;
+        _now.LabelRegister = Register.None;
+        _now.LabelPushed = false;
         _now.FlagsPushed = false;
         _now.DirectionKnown &= other.DirectionKnown && _now.Backward == other.Backward;
     }
@@ -538,6 +580,11 @@ internal sealed class SequenceTracker(ulong buffer)
         public RflagsBits Undefined;
         public ushort UndefinedStatus;
         public Instruction Last;
+        /// <summary>Holds the address of instruction <see cref="LabelTarget"/>.</summary>
+        public Register LabelRegister;
+        public int LabelTarget;
+        /// <summary>… and so does the top of the stack.</summary>
+        public bool LabelPushed;
         public bool DirectionKnown;
         public bool Backward;
         /// <summary>MXCSR masks all exceptions.</summary>
