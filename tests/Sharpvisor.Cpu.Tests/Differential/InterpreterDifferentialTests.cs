@@ -12,7 +12,7 @@ namespace Sharpvisor.Cpu.Tests.Differential;
 [Collection(nameof(DifferentialCollection))]
 public sealed unsafe class InterpreterDifferentialTests
 {
-    private const long DefaultSequences = 1_000_000;
+    private const long DefaultSequences = 2_000_000;
     private const ulong DefaultSeed = 0x5AA5_2026;
 
     [Fact]

@@ -104,6 +104,12 @@ internal sealed class OperandPicker(ulong buffer)
             case OpCodeOperandKind.seg_rDI:
                 instruction.SetOpKind(operand, random.Percent(15) ? OpKind.MemorySegEDI : OpKind.MemorySegRDI);
                 return true;
+            case OpCodeOperandKind.seg_rBX_al:
+                instruction.SetOpKind(operand, OpKind.Memory);
+                instruction.MemoryBase = Register.RBX;
+                instruction.MemoryIndex = Register.AL;
+                instruction.MemoryIndexScale = 1;
+                return true;
             case OpCodeOperandKind.br64_1 or OpCodeOperandKind.br64_4:
                 instruction.SetOpKind(operand, OpKind.NearBranch64);
                 instruction.NearBranch64 = (ulong)(tracker.Index + 1 + random.Below(5));
