@@ -354,7 +354,7 @@ internal sealed class SequenceTracker(ulong buffer)
     private void Apply(in Instruction instruction, in InstructionInfo info)
     {
         ApplyFlags(instruction);
-        ApplyStatus(instruction.Mnemonic);
+        ApplyStatus(instruction);
         if (instruction.Mnemonic is Mnemonic.Popf or Mnemonic.Popfq)
         {
             _now.DirectionKnown = true;
@@ -480,10 +480,19 @@ internal sealed class SequenceTracker(ulong buffer)
     }
 
     // SDM Vol. 2A leaves C1 open after these; implementations keep or clear it.
-    private void ApplyStatus(Mnemonic mnemonic)
+    private void ApplyStatus(in Instruction instruction)
     {
         const ushort c1 = 0x200;
-        switch (mnemonic)
+        const ushort precision = 0x20;
+        if (instruction.Code is Code.Fst_m32fp or Code.Fst_m64fp or Code.Fstp_m32fp or Code.Fstp_m64fp && !_now.X87Masked)
+        {
+            // An unmasked overflow or underflow stops the store: whether it is also called inexact when the exponent is
+            // far out of range is not said (SDM Vol. 1, 8.5.4 and 8.5.5).
+            _now.UndefinedStatus |= precision;
+            UndefinedStatusAnywhere |= precision;
+        }
+
+        switch (instruction.Mnemonic)
         {
             case Mnemonic.Fcmovb or Mnemonic.Fcmovbe or Mnemonic.Fcmove or Mnemonic.Fcmovnb or Mnemonic.Fcmovnbe or Mnemonic.Fcmovne
                 or Mnemonic.Fcmovnu or Mnemonic.Fcmovu or Mnemonic.Fcomi or Mnemonic.Fcomip or Mnemonic.Fucomi or Mnemonic.Fucomip
@@ -491,10 +500,13 @@ internal sealed class SequenceTracker(ulong buffer)
                 _now.UndefinedStatus |= c1;
                 UndefinedStatusAnywhere |= c1;
                 break;
-            case Mnemonic.Fninit or Mnemonic.Fcom or Mnemonic.Fcomp or Mnemonic.Fcompp or Mnemonic.Fucom or Mnemonic.Fucomp
+            case Mnemonic.Fninit when !InShadow:
+                _now.UndefinedStatus = 0;
+                break;
+            case Mnemonic.Fcom or Mnemonic.Fcomp or Mnemonic.Fcompp or Mnemonic.Fucom or Mnemonic.Fucomp
                 or Mnemonic.Fucompp or Mnemonic.Ftst or Mnemonic.Fxam or Mnemonic.Fld or Mnemonic.Fadd or Mnemonic.Fmul
                 or Mnemonic.Fild or Mnemonic.Fchs or Mnemonic.Fabs when !InShadow:
-                _now.UndefinedStatus = 0;
+                _now.UndefinedStatus &= precision;
                 break;
         }
     }

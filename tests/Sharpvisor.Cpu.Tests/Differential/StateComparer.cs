@@ -104,14 +104,13 @@ internal static unsafe class StateComparer
     private static bool ExceptionEqual(MachineState* x, MachineState* y) =>
         x->Rip == y->Rip && x->ErrorCode == y->ErrorCode && (x->Vector != 14 || x->Cr2 == y->Cr2);
 
-    // With an unmasked exception pending, how far the instruction got with the condition codes, and with PE in a store that
-    // did not happen, differs between vendors.
+    // With an unmasked exception pending, how far the instruction got with the condition codes differs between vendors.
     private static uint StatusMask(Sequence sequence, MachineState* state)
     {
-        const int unfinished = 0x4720;
+        const int conditionCodes = 0x4700;
         ushort status = *(ushort*)(state->Fx + MachineState.FxFsw);
         int undefined = state->Vector == MachineState.Completed ? sequence.UndefinedStatusAtEnd : sequence.UndefinedStatusAnywhere;
-        return ~(uint)(((status & 0x80) != 0 ? undefined | unfinished : undefined) << 16);
+        return ~(uint)(((status & 0x80) != 0 ? undefined | conditionCodes : undefined) << 16);
     }
 
     private static bool FpuEqual(byte* x, byte* y, uint statusMask)
