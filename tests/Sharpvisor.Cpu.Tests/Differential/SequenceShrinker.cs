@@ -6,6 +6,8 @@ namespace Sharpvisor.Cpu.Tests.Differential;
 
 internal sealed unsafe class SequenceShrinker(SequenceGenerator generator, Func<Sequence, bool> fails)
 {
+    private const ulong AllFlags = 0x8D5;
+
     private Sequence _candidate = new();
 
     public Sequence Shrink(Sequence failing)
@@ -19,7 +21,8 @@ internal sealed unsafe class SequenceShrinker(SequenceGenerator generator, Func<
             for (int i = best.Count - 1; i >= 0; i--)
             {
                 int index = i;
-                smaller |= Try(ref best, s => s.RemoveAt(index));
+                smaller |= Try(ref best, s => s.RemoveAt(index))
+                    || TryWithFlags(ref best, index, AllFlags) || TryWithFlags(ref best, index, 0);
             }
         }
         while (smaller);
@@ -48,6 +51,13 @@ internal sealed unsafe class SequenceShrinker(SequenceGenerator generator, Func<
             _ = Try(ref best, s => Unsafe.WriteUnaligned(ref s.Initial.Fx[offset], 0UL));
         }
     }
+
+    // What is removed may have mattered only for the flags it left.
+    private bool TryWithFlags(ref Sequence best, int index, ulong flags) => Try(ref best, s =>
+    {
+        s.RemoveAt(index);
+        s.Initial.RFlags = (s.Initial.RFlags & ~AllFlags) | flags;
+    });
 
     private static ref ushort Word(Sequence sequence, int offset) =>
         ref Unsafe.As<byte, ushort>(ref sequence.Initial.Fx[offset]);
