@@ -73,7 +73,7 @@ internal static unsafe partial class Exceptions
         SegmentRegister inner;
         Segments.Fill(&inner, selector, descriptor);
         Segments.SetCpl(s, cpl);
-        var stack = new StackFrame(s, inner, esp);
+        var stack = new StackFrame(s, inner, esp, Segments.Error(selector, e.Ext));
         bool fromVirtual = Segments.IsVirtual8086(s);
         if ((fromVirtual && !PushSegments(s, ref stack, bytes)) || !stack.Push(bytes, old.Selector) || !stack.Push(bytes, oldRsp) || !PushReturn(s, ref stack, e, bytes))
         {

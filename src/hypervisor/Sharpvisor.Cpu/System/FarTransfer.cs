@@ -240,7 +240,7 @@ internal static unsafe class FarTransfer
         SegmentRegister inner;
         Segments.Fill(&inner, stackSelector, descriptor);
         Segments.SetCpl(s, cpl);
-        var stack = new StackFrame(s, inner, esp);
+        var stack = new StackFrame(s, inner, esp, Segments.Error(stackSelector, 0));
         if (!stack.Push(bytes, old.Selector) || !stack.Push(bytes, oldRsp))
         {
             return false;
