@@ -55,6 +55,7 @@ public sealed class VirtualMachine : IDisposable
                 Com1Output = options.SerialOutput,
                 DebugExit = options.DebugExit,
                 FwCfg = options.DebugExit,
+                TestDevices = options.TestDevices,
                 VmId = Guid.NewGuid(),
             },
             _memory,
@@ -71,6 +72,10 @@ public sealed class VirtualMachine : IDisposable
         {
             _vmbus = new VmbusServer(_memory, _partition, Statistics, options.Trace);
             _disks.OfferSynthetic(_vmbus, options.Processors, Statistics);
+            if (options.TestDevices)
+            {
+                _ = new HypervTestDevice(bus, _partition, _partition);
+            }
         }
 
         try
@@ -139,6 +144,11 @@ public sealed class VirtualMachine : IDisposable
         try
         {
             _chipset.RunFirmware();
+            foreach (VirtualProcessor processor in _partition.Processors)
+            {
+                BootProcessor.SetMemoryTypes(processor.Registers);
+            }
+
             BootProcessor.Apply(_images.Load(_memory, _options.CommandLine), _partition.Processors[0].Registers);
         }
         catch (BootException e)
