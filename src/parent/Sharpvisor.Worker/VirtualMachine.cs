@@ -114,6 +114,20 @@ public sealed class VirtualMachine : IDisposable
     /// <summary>Ends the VM as pulling its plug would. <see cref="Completion"/> follows.</summary>
     public void Stop() => _partition.Stop();
 
+    /// <summary>Attaches a disk to the synthetic SCSI controller while the VM runs; the guest is told to look. Returns its LUN.</summary>
+    /// <exception cref="VmConfigurationException">The disk cannot be used, or the VM has no such controller.</exception>
+    public int AddDisk(DiskOptions disk)
+    {
+        ArgumentNullException.ThrowIfNull(disk);
+        return _disks.Add(disk);
+    }
+
+    /// <summary>
+    /// Takes a disk away from the synthetic SCSI controller, whether or not the guest still uses it; returns when its file is
+    /// closed. LUNs count from 0 in the order of <see cref="VmOptions.Disks"/>. False: there is none with this LUN.
+    /// </summary>
+    public bool RemoveDisk(int lun) => _disks.Remove(lun);
+
     /// <summary>Writes all counters as JSON (see <see cref="VmStatisticsReport"/>).</summary>
     public void WriteStatistics(Stream stream) => VmStatisticsReport.Write(
         stream, Statistics, _wallClock.Elapsed, _partition.Processors.Select(p => p.Instructions).ToArray());
