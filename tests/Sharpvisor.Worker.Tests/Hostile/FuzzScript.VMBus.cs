@@ -16,6 +16,7 @@ internal sealed partial class FuzzScript
     private const ulong SignalEventFast = 0x1_005D;
     private uint _nextGpadl = 1;
     private uint _connectionId = 4;
+    private bool _isDamaged;
 
     /// <summary>SynIC as a driver sets it up, then contact and offers.</summary>
     private void ConnectSynic()
@@ -147,7 +148,7 @@ internal sealed partial class FuzzScript
         ulong[] pfns = new ulong[pages];
         for (int i = 0; i < pages; i++)
         {
-            pfns[i] = Rarely(60) ? AnyPage() >> 12 : (first >> 12) + (ulong)i;
+            pfns[i] = Rarely(400) ? AnyPage() >> 12 : (first >> 12) + (ulong)i;
         }
 
         // A fresh ring.
@@ -175,7 +176,7 @@ internal sealed partial class FuzzScript
         {
             // Write index, in steps that end somewhere.
             at = Rarely(4) ? at + (uint)(_random.Next(1, 60) * 8) : (uint)packets.Length;
-            Add(FuzzOperation.Write32, first, 0, Math.Min(at, (uint)packets.Length), Rarely(12) ? 0xFFFF_FFFF : 0);
+            Add(FuzzOperation.Write32, first, 0, Math.Min(at, (uint)packets.Length), Rarely(30) ? 0xFFFF_FFFF : 0);
             Signal(relid);
             Add(FuzzOperation.Wait, c: (ulong)_random.Next(100, 20_000));
             DisturbRing(first, first + ((ulong)downstream << 12));
@@ -187,7 +188,7 @@ internal sealed partial class FuzzScript
     private void DisturbRing(ulong outgoing, ulong incoming)
     {
         ulong ring = Rarely(2) ? outgoing : incoming;
-        switch (_random.Next(6))
+        switch (_random.Next(8))
         {
             case 0:
                 // Any word of the control page: indices, masks, pending size, features.
@@ -232,12 +233,14 @@ internal sealed partial class FuzzScript
     /// <summary>Ring content: the storage protocol's start, then SRBs with random commands; some of it damaged.</summary>
     private byte[] StoragePackets(int limit)
     {
+        // A damaged packet closes the channel to all that follow it.
+        _isDamaged = Rarely(3);
         using var ring = new MemoryStream();
         ulong transaction = 1;
         foreach (uint operation in (uint[])[7, 9, 10, 8, 13])
         {
             byte[] packet = new byte[64];
-            BinaryPrimitives.WriteUInt32LittleEndian(packet, Rarely(20) ? (uint)_random.Next(16) : operation);
+            BinaryPrimitives.WriteUInt32LittleEndian(packet, _isDamaged && Rarely(20) ? (uint)_random.Next(16) : operation);
             BinaryPrimitives.WriteUInt32LittleEndian(packet.AsSpan(4), 1);
             BinaryPrimitives.WriteUInt16LittleEndian(packet.AsSpan(12), operation == 9 ? (ushort)0x0602 : (ushort)_random.Next(4));
             WritePacket(ring, packet, transaction++, null);
@@ -270,7 +273,7 @@ internal sealed partial class FuzzScript
         }
 
         byte[] result = ring.ToArray();
-        for (int i = Rarely(3) ? _random.Next(6) : 0; i > 0; i--)
+        for (int i = _isDamaged ? _random.Next(6) : 0; i > 0; i--)
         {
             result[_random.Next(result.Length)] = (byte)_random.Next(256);
         }
@@ -286,7 +289,7 @@ internal sealed partial class FuzzScript
         {
             // struct vmbus_channel_packet_page_buffer's tail: reserved, range count, ranges.
             writer.Write(0u);
-            writer.Write(Rarely(20) ? (uint)_random.Next(40) : 1u);
+            writer.Write(_isDamaged && Rarely(20) ? (uint)_random.Next(40) : 1u);
             writer.Write(pages.Bytes);
             writer.Write(Rarely(10) ? (uint)_random.Next(8192) : 0u);
             foreach (ulong pfn in pages.Pfns)
@@ -299,9 +302,9 @@ internal sealed partial class FuzzScript
         writer.Write(payload);
         int length8 = (int)(body.Length / 8) + 2;
         using var packet = new BinaryWriter(ring, System.Text.Encoding.ASCII, leaveOpen: true);
-        packet.Write((ushort)(Rarely(20) ? _random.Next(15) : data is null ? 6 : 9));
-        packet.Write((ushort)(Rarely(40) ? _random.Next(60) : offset8));
-        packet.Write((ushort)(Rarely(40) ? _random.Next(60) : length8));
+        packet.Write((ushort)(_isDamaged && Rarely(20) ? _random.Next(15) : data is null ? 6 : 9));
+        packet.Write((ushort)(_isDamaged && Rarely(40) ? _random.Next(60) : offset8));
+        packet.Write((ushort)(_isDamaged && Rarely(40) ? _random.Next(60) : length8));
         packet.Write((ushort)(Rarely(10) ? 0 : 1));
         packet.Write(transaction);
         packet.Write(body.ToArray());

@@ -186,7 +186,7 @@ internal sealed partial class FuzzScript
             Add(FuzzOperation.LockedAdd, page, 0xFFF, Value());
             if (msr == 0x4000_0001)
             {
-                Add(FuzzOperation.Execute, page);
+                Add(FuzzOperation.Execute, Rarely(4) ? page : 0);
             }
         }
     }
@@ -209,7 +209,7 @@ internal sealed partial class FuzzScript
             {
                 0 => FuzzOperation.LockedAdd,
                 1 => FuzzOperation.LockedExchange16,
-                2 => FuzzOperation.Execute,
+                2 when Rarely(10) => FuzzOperation.Execute,
                 3 => FuzzOperation.InvalidatePage,
                 _ => (FuzzOperation)_random.Next((int)FuzzOperation.Read8, (int)FuzzOperation.Write64 + 1),
             };
@@ -246,6 +246,23 @@ internal sealed partial class FuzzScript
         }
     }
 
+    /// <summary>Some random instructions that end: whole pages of zeros take a VP long to get through.</summary>
+    private void ExecuteGarbage()
+    {
+        if (Rarely(20))
+        {
+            Add(FuzzOperation.Halt);
+            return;
+        }
+
+        byte[] code = new byte[64];
+        _random.NextBytes(code);
+        code.AsSpan(_random.Next(8, 63)).Fill(0xC3);
+        ulong page = ArenaPage();
+        Copy(page, code);
+        Add(FuzzOperation.Execute, page);
+    }
+
     private void Miscellaneous(int count)
     {
         for (int i = 0; i < count; i++)
@@ -258,7 +275,7 @@ internal sealed partial class FuzzScript
                 case 3: Add(FuzzOperation.EnableInterrupts); break;
                 case 4: Add(FuzzOperation.InvalidatePage, 0, ulong.MaxValue); break;
                 case 5: Add(FuzzOperation.LockedAdd, ArenaPage() + 0xFFC, 0xFFF, Value()); break;
-                default: Add(Rarely(20) ? FuzzOperation.Halt : FuzzOperation.Execute, ArenaPage()); break;
+                default: ExecuteGarbage(); break;
             }
         }
     }
