@@ -128,6 +128,9 @@ public sealed class VirtualMachine : IDisposable
     /// </summary>
     public bool RemoveDisk(int lun) => _disks.Remove(lun);
 
+    /// <summary>A line a VP for a person who wonders what the guest is doing.</summary>
+    public IReadOnlyList<string> DescribeProcessors() => [.. _partition.Processors.Select(p => p.Describe())];
+
     /// <summary>Writes all counters as JSON (see <see cref="VmStatisticsReport"/>).</summary>
     public void WriteStatistics(Stream stream) => VmStatisticsReport.Write(
         stream, Statistics, _wallClock.Elapsed, _partition.Processors.Select(p => p.Instructions).ToArray());
@@ -138,9 +141,10 @@ public sealed class VirtualMachine : IDisposable
         _partition.Stop();
         _supervisor?.Join();
         _vmbus?.Dispose();
+        // Waits for I/O under way, whose completions still reach the controllers.
+        _disks.Dispose();
         _chipset.Dispose();
         _partition.Dispose();
-        _disks.Dispose();
         _memory.Dispose();
     }
 

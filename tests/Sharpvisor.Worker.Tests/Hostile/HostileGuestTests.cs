@@ -9,6 +9,7 @@ namespace Sharpvisor.Worker.Tests.Hostile;
 public sealed class HostileGuestTests : IDisposable
 {
     private const int DefaultSeconds = 12;
+    private const string StuckGuest = "stuck guest";
     private const int MaxSliceSeconds = 4;
     private static readonly TimeSpan s_stopLimit = TimeSpan.FromSeconds(20);
     private readonly string _directory = Directory.CreateTempSubdirectory("sharpvisor-test-").FullName;
@@ -69,6 +70,11 @@ public sealed class HostileGuestTests : IDisposable
         });
         vm.Start();
         string outcome = await WatchAsync(vm);
+        if (outcome == StuckGuest)
+        {
+            TestContext.Current.TestOutputHelper?.WriteLine($"seed {seed}: {string.Join("; ", vm.DescribeProcessors())}");
+        }
+
         Task stop = Task.Run(() =>
         {
             vm.Stop();
@@ -103,7 +109,7 @@ public sealed class HostileGuestTests : IDisposable
             long now = vm.Statistics.Snapshot().Sum(s => s.Value);
             if (now == last && isQuiet)
             {
-                return "stuck guest";
+                return StuckGuest;
             }
 
             isQuiet = now == last;
