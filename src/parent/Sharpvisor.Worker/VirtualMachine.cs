@@ -177,7 +177,7 @@ public sealed class VirtualMachine : IDisposable
                     result = Crashed(exit);
                     break;
                 case PartitionExitReason.Reset when crash is null:
-                    Reset();
+                    result = Reset();
                     break;
                 default:
                     result = ToResult(exit);
@@ -191,13 +191,24 @@ public sealed class VirtualMachine : IDisposable
         _completion.SetResult(result);
     }
 
-    private void Reset()
+    /// <returns>Null when the guest runs again.</returns>
+    private VmResult? Reset()
     {
-        _partition.ResetAll();
-        _vmbus?.Reset();
-        _chipset.Reset();
-        LoadGuest();
-        _partition.Resume();
+        try
+        {
+            _partition.ResetAll();
+            _vmbus?.Reset();
+            _chipset.Reset();
+            LoadGuest();
+            _partition.Resume();
+            return null;
+        }
+#pragma warning disable CA1031 // A failure of the worker ends this VM in order, not the process: nobody catches above this thread.
+        catch (Exception failure)
+#pragma warning restore CA1031
+        {
+            return ToResult(new PartitionExit(PartitionExitReason.Failure, Message: failure.ToString()));
+        }
     }
 
     private static VmResult ToResult(PartitionExit exit) => exit.Reason switch

@@ -24,7 +24,7 @@ public sealed class DiskKindsTests : IDisposable
         string isoPath = Write("dvd.iso", IsoImage.Create(("README.TXT", "from the host\n"u8.ToArray()), ("DATA.BIN", document)));
 
         GuestRun run = await GuestRun.BootAsync(
-            KernelFlavour.Generic,
+            KernelFlavour.Cloud,
             """
             modprobe hv_vmbus; modprobe hv_storvsc; modprobe ata_piix; modprobe sd_mod; modprobe sr_mod; modprobe isofs
             n=0; until [ -b /dev/sda ] && [ -b /dev/sdb ] && [ -b /dev/sr0 ] && [ -b /dev/sr1 ]; do

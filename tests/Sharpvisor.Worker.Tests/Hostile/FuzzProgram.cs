@@ -366,6 +366,8 @@ internal static class FuzzProgram
                 break;
             case FuzzOperation.Wait:
                 Label again = a.CreateLabel();
+                // Not four billion times for 0.
+                a.inc(ecx);
                 a.Label(ref again);
                 a.pause();
                 a.dec(ecx);

@@ -9,7 +9,7 @@ internal sealed partial class FuzzScript
     private static readonly (ushort First, int Count)[] s_ports =
     [
         (0x20, 2), (0xA0, 2), (0x4D0, 2), (0x40, 4), (0x61, 1), (0x70, 2), (0x60, 1), (0x3F8, 8), (0x2F8, 8), (0x1F0, 8), (0x170, 8),
-        (0x3F6, 1), (0x376, 1), (0xCF8, 8), (BusMasterPort, 16), (0x80, 1), (0x408, 8), (0xB2, 2),
+        (0x3F6, 1), (0x376, 1), (0xCF8, 8), (BusMasterPort, 16), (0x80, 1), (0x408, 8), (0xB2, 2), (0x510, 12),
     ];
 
     private void RandomPorts(int count)

@@ -11,6 +11,7 @@ public sealed class HostileGuestTests : IDisposable
     private const int DefaultSeconds = 12;
     private const string StuckGuest = "stuck guest";
     private const int MaxSliceSeconds = 4;
+    private const int QuietSeconds = 2;
     private static readonly TimeSpan s_stopLimit = TimeSpan.FromSeconds(20);
     private readonly string _directory = Directory.CreateTempSubdirectory("sharpvisor-test-").FullName;
 
@@ -54,9 +55,13 @@ public sealed class HostileGuestTests : IDisposable
         string log = Path.Combine(AppContext.BaseDirectory, "fuzz-seed");
         // Should the process die, this says of what.
         await File.WriteAllTextAsync(log, seed.ToString(CultureInfo.InvariantCulture));
+        var failures = new FailureSink();
         var vm = VirtualMachine.Create(new VmOptions
         {
             KernelPath = kernel,
+            Trace = failures,
+            // The exit port and the configuration device, now and then.
+            DebugExit = seed % 4 == 0,
             MemoryBytes = 64 << 20,
             Processors = 2,
             Disks =
@@ -72,7 +77,7 @@ public sealed class HostileGuestTests : IDisposable
         string outcome = await WatchAsync(vm);
         if (outcome == StuckGuest)
         {
-            TestContext.Current.TestOutputHelper?.WriteLine($"seed {seed}: {string.Join("; ", vm.DescribeProcessors())}");
+            TestContext.Current.TestOutputHelper?.WriteLine($"seed {seed}: nothing for {QuietSeconds} s: {string.Join("; ", vm.DescribeProcessors())}");
         }
 
         Task stop = Task.Run(() =>
@@ -85,6 +90,7 @@ public sealed class HostileGuestTests : IDisposable
         await stop;
         VmResult result = await vm.Completion;
         Assert.False(result.Message.Contains("the worker failed", StringComparison.Ordinal), $"seed {seed}: {result.Message}");
+        Assert.True(failures.Text is null, $"seed {seed}: {failures.Text}");
         foreach ((string name, long value) in vm.Statistics.Snapshot())
         {
             string group = name.StartsWith("vmbus", StringComparison.Ordinal) || name.StartsWith("storage", StringComparison.Ordinal) ? name : name.Split('.')[0];
@@ -98,8 +104,8 @@ public sealed class HostileGuestTests : IDisposable
     private static async Task<string> WatchAsync(VirtualMachine vm)
     {
         long last = -1;
-        bool isQuiet = false;
-        for (int i = 0; i < MaxSliceSeconds; i++)
+        int quiet = 0;
+        for (int i = 0; i < MaxSliceSeconds || quiet > 0; i++)
         {
             if (await Task.WhenAny(vm.Completion, Task.Delay(1000)) == vm.Completion)
             {
@@ -107,16 +113,32 @@ public sealed class HostileGuestTests : IDisposable
             }
 
             long now = vm.Statistics.Snapshot().Sum(s => s.Value);
-            if (now == last && isQuiet)
+            quiet = now == last ? quiet + 1 : 0;
+            if (quiet == QuietSeconds)
             {
                 return StuckGuest;
             }
 
-            isQuiet = now == last;
             last = now;
         }
 
         return "still busy";
+    }
+
+    /// <summary>A channel whose handler throws is closed and the VM goes on: here that is a failure.</summary>
+    private sealed class FailureSink : Core.ITraceSink
+    {
+        public bool IsEnabled => false;
+
+        public string? Text { get; private set; }
+
+        public void Line(string text)
+        {
+            if (text.Contains(" failed: ", StringComparison.Ordinal))
+            {
+                Text = text;
+            }
+        }
     }
 
     private static int Setting(string name, int standard) =>
