@@ -109,8 +109,23 @@ internal sealed class VmCommandOptions
 
     private static Option<string> OneOf(string name, string description, params string[] values)
     {
-        var option = new Option<string>(name) { Description = description, DefaultValueFactory = _ => values[0] };
-        option.AcceptOnlyFromAmong(values);
+        var option = new Option<string>(name)
+        {
+            Description = description,
+            HelpName = string.Join('|', values),
+            DefaultValueFactory = _ => values[0],
+            CustomParser = result =>
+            {
+                string text = result.Tokens[0].Value;
+                if (!values.Contains(text, StringComparer.Ordinal))
+                {
+                    result.AddError($"{name} {text}: must be {string.Join(" or ", values)}");
+                }
+
+                return text;
+            },
+        };
+        option.CompletionSources.Add(values);
         return option;
     }
 
