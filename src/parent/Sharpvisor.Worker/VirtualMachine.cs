@@ -43,7 +43,12 @@ public sealed class VirtualMachine : IDisposable
         _partition = new Partition(
             _memory,
             new InterpreterEngineFactory(),
-            new PartitionOptions { ProcessorCount = options.Processors, HyperVInterface = options.Integration },
+            new PartitionOptions
+            {
+                ProcessorCount = options.Processors,
+                HyperVInterface = options.Integration,
+                DirectTimers = options.DirectTimers,
+            },
             bus,
             Statistics,
             options.Trace);

@@ -54,6 +54,12 @@ public sealed record VmOptions
     /// <summary>The devices that CPU and interrupt controller test guests drive: pc-testdev and hyperv-testdev of qemu.</summary>
     public bool TestDevices { get; init; }
 
+    /// <summary>
+    /// Offers direct-mode synthetic timers, as Windows Server 2019 and later do. Off by default, as on 2016: Linux 6.1's hv_vmbus
+    /// cannot be unloaded with them (its clean-up leaves the stopped timer bound as the clock event device).
+    /// </summary>
+    public bool DirectTimers { get; init; }
+
     public Stream SerialOutput { get; init; } = Stream.Null;
 
     /// <summary>Bytes for COM1's receiver; null: none.</summary>
