@@ -95,6 +95,9 @@ public sealed class VirtualMachine : IDisposable
     /// <summary>What can be asked of the guest's integration components; null when the VM has none.</summary>
     public VmIntegration? Integration { get; }
 
+    /// <summary>The disks now attached, and the LUN of those on the SCSI controller.</summary>
+    public IReadOnlyList<(DiskOptions Options, int? Lun)> Disks => _disks.List();
+
     public bool IsPaused
     {
         get
@@ -169,6 +172,15 @@ public sealed class VirtualMachine : IDisposable
         }
     }
 
+    /// <summary>Attaches a disk to the synthetic SCSI controller; the guest finds it by itself.</summary>
+    /// <returns>Its LUN.</returns>
+    /// <exception cref="VmConfigurationException">It cannot be used; the message is one line and names it.</exception>
+    public int AddDisk(string path, bool readOnly) => _disks.HotAdd(path, readOnly);
+
+    /// <summary>Detaches a disk from the synthetic SCSI controller and closes it, whether or not the guest still uses it.</summary>
+    /// <exception cref="VmConfigurationException">There is none at that LUN.</exception>
+    public void RemoveDisk(int lun) => _disks.HotRemove(lun);
+
     /// <summary>Ends the VM as pulling its plug would. <see cref="Completion"/> follows.</summary>
     public void Stop() => _partition.Stop();
 
@@ -183,9 +195,10 @@ public sealed class VirtualMachine : IDisposable
         _supervisor?.Join();
         _vmbus?.Dispose();
         Integration?.Dispose();
+        // Waits for I/O under way, whose completions still reach the controllers.
+        _disks.Dispose();
         _chipset.Dispose();
         _partition.Dispose();
-        _disks.Dispose();
         _memory.Dispose();
     }
 

@@ -12,7 +12,10 @@ namespace Sharpvisor.Worker;
 internal sealed class VmDisks : IDisposable
 {
     private const int IdePlaces = 4;
+    private readonly Lock _lock = new();
     private readonly List<(DiskOptions Options, IDisk Disk)> _disks = [];
+    private readonly Dictionary<int, DiskOptions> _luns = [];
+    private StorVsp? _scsi;
 
     /// <exception cref="VmConfigurationException">A disk cannot be used; nothing stays open.</exception>
     public VmDisks(VmOptions options)
@@ -82,7 +85,8 @@ internal sealed class VmDisks : IDisposable
         {
             if (options.Controller == DiskController.Scsi)
             {
-                _ = scsi.TryAdd(lun++, IsOptical(disk) ? new ScsiDvd(disk) : new ScsiDisk(disk));
+                _luns.Add(lun, options);
+                _ = scsi.TryAdd(lun++, Target(disk));
             }
             else
             {
@@ -96,7 +100,71 @@ internal sealed class VmDisks : IDisposable
             }
         }
 
+        _scsi = scsi;
         bus.Offer(scsi);
+    }
+
+    /// <summary>The disks now attached, with their LUN; IDE disks have none.</summary>
+    public IReadOnlyList<(DiskOptions Options, int? Lun)> List()
+    {
+        lock (_lock)
+        {
+            return
+            [
+                .. _disks.Where(d => d.Options.Controller == DiskController.Ide).Select(d => (d.Options, (int?)null)),
+                .. _luns.OrderBy(l => l.Key).Select(l => (l.Value, (int?)l.Key)),
+            ];
+        }
+    }
+
+    /// <summary>Opens a disk and attaches it to the SCSI controller of the running VM.</summary>
+    /// <returns>Its LUN.</returns>
+    /// <exception cref="VmConfigurationException">It cannot be used, or there is no such controller or no free LUN.</exception>
+    public int HotAdd(string path, bool readOnly)
+    {
+        lock (_lock)
+        {
+            StorVsp scsi = _scsi ?? throw new VmConfigurationException($"disk '{path}': a VM with --integration off has no SCSI controller");
+            int lun = Enumerable.Range(0, StorVsp.MaxLuns).FirstOrDefault(l => !_luns.ContainsKey(l), -1);
+            if (lun < 0)
+            {
+                throw new VmConfigurationException($"disk '{path}': all {StorVsp.MaxLuns} LUNs are taken");
+            }
+
+            IDisk disk;
+            try
+            {
+                disk = DiskImage.Open(path, readOnly);
+            }
+            catch (DiskException e)
+            {
+                throw new VmConfigurationException(e.Message);
+            }
+
+            var options = new DiskOptions(path, DiskController.Scsi, readOnly);
+            _disks.Add((options, disk));
+            _luns.Add(lun, options);
+            _ = scsi.TryAdd(lun, Target(disk));
+            return lun;
+        }
+    }
+
+    /// <summary>Detaches a SCSI disk from the running VM, waits for its requests and closes it.</summary>
+    /// <exception cref="VmConfigurationException">There is none at that LUN.</exception>
+    public void HotRemove(int lun)
+    {
+        lock (_lock)
+        {
+            if (!_luns.Remove(lun, out DiskOptions? options))
+            {
+                throw new VmConfigurationException($"disk remove {lun}: no SCSI disk has that LUN");
+            }
+
+            _ = _scsi!.Remove(lun);
+            int index = _disks.FindIndex(d => ReferenceEquals(d.Options, options));
+            _disks[index].Disk.Dispose();
+            _disks.RemoveAt(index);
+        }
     }
 
     public void Dispose()
@@ -106,6 +174,8 @@ internal sealed class VmDisks : IDisposable
             disk.Dispose();
         }
     }
+
+    private static IScsiTarget Target(IDisk disk) => IsOptical(disk) ? new ScsiDvd(disk) : new ScsiDisk(disk);
 
     private static bool IsOptical(IDisk disk) => disk.LogicalSectorBytes == DiskImage.OpticalSectorBytes;
 }
