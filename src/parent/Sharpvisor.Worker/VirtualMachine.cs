@@ -74,7 +74,7 @@ public sealed class VirtualMachine : IDisposable
         {
             _vmbus = new VmbusServer(_memory, _partition, Statistics, options.Trace);
             _disks.OfferSynthetic(_vmbus, options.Processors, Statistics);
-            Integration = new VmIntegration(() => _partition.ReferenceTime);
+            Integration = new VmIntegration(() => _partition.ReferenceTime, Statistics);
             Integration.Offer(_vmbus, options.Services);
         }
 
@@ -97,6 +97,9 @@ public sealed class VirtualMachine : IDisposable
 
     /// <summary>The disks now attached, and the LUN of those on the SCSI controller.</summary>
     public IReadOnlyList<(DiskOptions Options, int? Lun)> Disks => _disks.List();
+
+    /// <summary>The guest's RAM, the balloon's share included.</summary>
+    public ulong MemoryBytes => _options.MemoryBytes;
 
     public bool IsPaused
     {

@@ -1,5 +1,7 @@
 // The integration services of one VM: what the parent partition can ask of the guest's own components.
+using Sharpvisor.Core;
 using Sharpvisor.VMBus;
+using Sharpvisor.Vsp.Balloon;
 using Sharpvisor.Vsp.Integration;
 
 namespace Sharpvisor.Worker;
@@ -15,13 +17,18 @@ public enum IntegrationServices
     Kvp = 8,
     Vss = 0x10,
     FileCopy = 0x20,
-    All = 0x3F,
+    Balloon = 0x40,
+    All = 0x7F,
 }
 
 /// <summary>The integration services. One that is not offered stays NotConnected, and asking it fails with an <see cref="IntegrationException"/>.</summary>
 public sealed class VmIntegration : IDisposable
 {
-    internal VmIntegration(Func<ulong> referenceTime) => TimeSync = new TimeSyncVsp(referenceTime);
+    internal VmIntegration(Func<ulong> referenceTime, Statistics statistics)
+    {
+        TimeSync = new TimeSyncVsp(referenceTime);
+        Balloon = new BalloonVsp(statistics);
+    }
 
     public HeartbeatVsp Heartbeat { get; } = new();
 
@@ -34,6 +41,9 @@ public sealed class VmIntegration : IDisposable
     public VssVsp Vss { get; } = new();
 
     public FileCopyVsp FileCopy { get; } = new();
+
+    /// <summary>Dynamic memory, which is a device of its own and not one of <see cref="Services"/>.</summary>
+    public BalloonVsp Balloon { get; }
 
     /// <summary>All of them with the flag that leaves each out.</summary>
     internal IEnumerable<(IntegrationServices Flag, IntegrationService Service)> Services =>
@@ -53,6 +63,8 @@ public sealed class VmIntegration : IDisposable
         {
             service.Dispose();
         }
+
+        Balloon.Dispose();
     }
 
     internal void Offer(VmbusServer bus, IntegrationServices offered)
@@ -63,6 +75,11 @@ public sealed class VmIntegration : IDisposable
             {
                 bus.Offer(service);
             }
+        }
+
+        if (offered.HasFlag(IntegrationServices.Balloon))
+        {
+            bus.Offer(Balloon);
         }
     }
 

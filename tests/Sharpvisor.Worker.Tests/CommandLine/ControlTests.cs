@@ -1,5 +1,6 @@
 // `run --ctl` and `ctl`, as a user runs them, against Debian's kernel with its hv_utils.
 using System.Diagnostics;
+using System.Globalization;
 using System.Text.Json.Nodes;
 using Sharpvisor.Cli.Guests;
 using Sharpvisor.Worker.Tests.Guests;
@@ -25,16 +26,19 @@ public sealed class ControlTests : IDisposable
         await File.WriteAllBytesAsync(
             initrd,
             guest.BuildInitramfs("""
-                modprobe hv_vmbus; modprobe hv_storvsc; modprobe sd_mod; modprobe hv_utils; echo READY
+                modprobe hv_vmbus; modprobe hv_storvsc; modprobe sd_mod; modprobe hv_utils; modprobe hv_balloon
+                dd if=/dev/zero of=/tmp/big bs=1M count=200 2>/dev/null; rm /tmp/big
+                echo "READY $(grep MemTotal /proc/meminfo)"
                 until [ -b /dev/sda ]; do usleep 100000; done; echo "ADDED"
-                while [ -b /dev/sda ]; do usleep 100000; done; echo "REMOVED"
+                while [ -b /dev/sda ]; do usleep 100000; done; echo "REMOVED $(grep MemTotal /proc/meminfo)"
                 while :; do sleep 1; done
                 """),
             TestContext.Current.CancellationToken);
         using Process process = CommandLineRun.Start(
             "run", "--kernel", guest.KernelPath, "--initrd", initrd, "--append", "console=ttyS0", "--timeout", "200s", "--ctl", Socket);
         process.StandardInput.Close();
-        await WaitForAsync(process, "READY");
+        long allMemory = KibibytesIn(await WaitForAsync(process, "READY"));
+        long peak = ResidentGuestMegabytes(process);
 
         await UntilAsync("running", async () => (string?)(await CtlAsync("status"))["services"]?["shutdown"]?["state"]);
         await UntilAsync("healthy", async () => (string?)(await CtlAsync("status"))["heartbeat"]);
@@ -45,8 +49,15 @@ public sealed class ControlTests : IDisposable
         Assert.Equal(0, (int?)(await CtlAsync("disk", "add", disk + ",readonly"))["lun"]);
         await WaitForAsync(process, "ADDED");
         Assert.Equal(disk, (string?)(await CtlAsync("status"))["disks"]?[0]?["file"]);
+
+        // The balloon: the guest has less, and gets it back. Free page reports: the host has the deleted file's memory again.
+        Assert.Equal(300L << 20, (long?)(await CtlAsync("memory", "300M"))["memory_bytes"]);
         await CtlAsync("disk", "remove", "0");
-        await WaitForAsync(process, "REMOVED");
+        long less = KibibytesIn(await WaitForAsync(process, "REMOVED"));
+        Assert.InRange(less, allMemory - (216 << 10), allMemory - (208 << 10));
+        Assert.Equal(512L << 20, (long?)(await CtlAsync("memory", "512M"))["memory_bytes"]);
+        Assert.Contains("512", (string?)(await CtlAsync(1, "memory", "513M"))["error"], StringComparison.Ordinal);
+        await UntilAsync("less", () => Task.FromResult<string?>(ResidentGuestMegabytes(process) < peak - 120 ? "less" : "as much"));
         Assert.Contains("daemon", (string?)(await CtlAsync(1, "kvp", "set", "a", "b"))["error"], StringComparison.Ordinal);
         await CtlAsync("shutdown");
         await process.WaitForExitAsync(TestContext.Current.CancellationToken);
@@ -62,17 +73,24 @@ public sealed class ControlTests : IDisposable
         Assert.Contains(Socket, Assert.Single(run.Errors.Trim().Split('\n')), StringComparison.Ordinal);
     }
 
-    private static async Task WaitForAsync(Process process, string text)
+    private static long KibibytesIn(string line) => long.Parse(
+        line.Split(' ', StringSplitOptions.RemoveEmptyEntries)[^2], CultureInfo.InvariantCulture);
+
+    // Guest memory is the process's only shared memory.
+    private static long ResidentGuestMegabytes(Process process) =>
+        KibibytesIn(File.ReadLines($"/proc/{process.Id}/status").First(l => l.StartsWith("RssShmem", StringComparison.Ordinal)).Replace('\t', ' ')) >> 10;
+
+    private static async Task<string> WaitForAsync(Process process, string text)
     {
         while (await process.StandardOutput.ReadLineAsync(TestContext.Current.CancellationToken) is { } line)
         {
             if (line.Contains(text, StringComparison.Ordinal))
             {
-                return;
+                return line.Trim();
             }
         }
 
-        Assert.Fail($"the guest ended without {text}: {await process.StandardError.ReadToEndAsync()}");
+        throw new InvalidOperationException($"the guest ended without {text}: {await process.StandardError.ReadToEndAsync()}");
     }
 
     private static async Task UntilAsync(string expected, Func<Task<string?>> read)

@@ -4,6 +4,7 @@ using System.Net.Sockets;
 using System.Text;
 using System.Text.Json;
 using System.Text.Json.Nodes;
+using Sharpvisor.Cli.Options;
 using Sharpvisor.Worker;
 using Sharpvisor.Worker.Control;
 
@@ -36,7 +37,20 @@ internal static class CtlCommand
         command.Add(Copy());
         command.Add(Kvp());
         command.Add(Disk());
+        command.Add(Memory());
         return command;
+    }
+
+    private static Command Memory()
+    {
+        var size = new Argument<string>("SIZE") { Description = "What the guest is to keep, for example 256M" };
+        return Leaf("memory", "Take memory from the guest, or give it back", [size], p => new ControlRequest
+        {
+            Command = "memory",
+            Bytes = Quantity.TryParseBytes(p.GetValue(size)!, out ulong bytes)
+                ? bytes
+                : throw new VmConfigurationException($"memory {p.GetValue(size)}: not a size such as 256M"),
+        });
     }
 
     private static Command Copy()

@@ -35,6 +35,9 @@ public sealed record ControlRequest
 
     [JsonPropertyName("lun")]
     public int? Lun { get; init; }
+
+    [JsonPropertyName("bytes")]
+    public ulong? Bytes { get; init; }
 }
 
 /// <summary>Serialization without reflection.</summary>

@@ -2,14 +2,15 @@
 using System.Globalization;
 using System.Text.Json;
 using System.Text.Json.Nodes;
+using Sharpvisor.Vsp.Balloon;
 using Sharpvisor.Vsp.Integration;
 
 namespace Sharpvisor.Worker.Control;
 
 /// <summary>
 /// Commands: status; shutdown; reboot; pause; resume; kvp get (key, pool), without a key all of the pool's pairs; kvp set (key, value,
-/// pool); kvp delete (key, pool); copy (file, destination, overwrite); freeze; thaw; disk add (file, read_only); disk remove (lun).
-/// Answers: {"ok":true, …} or {"ok":false,"error":"one line"}. Thread-safe.
+/// pool); kvp delete (key, pool); copy (file, destination, overwrite); freeze; thaw; disk add (file, read_only); disk remove (lun);
+/// memory (bytes the guest is to keep). Answers: {"ok":true, …} or {"ok":false,"error":"one line"}. Thread-safe.
 /// </summary>
 public sealed class VmController(VirtualMachine vm)
 {
@@ -82,11 +83,25 @@ public sealed class VmController(VirtualMachine vm)
                 return [];
             case "copy":
                 return await CopyAsync(services.FileCopy, request, cancellation);
+            case "memory":
+                return await BalloonAsync(services.Balloon, request, cancellation);
             case "kvp get" or "kvp set" or "kvp delete":
                 return await ExchangeAsync(services.Kvp, request, cancellation);
             default:
                 throw new ControlException($"no such command: {request.Command}");
         }
+    }
+
+    private async Task<JsonObject> BalloonAsync(BalloonVsp balloon, ControlRequest request, CancellationToken cancellation)
+    {
+        ulong keep = request.Bytes ?? throw new ControlException("bytes is missing");
+        if (keep > vm.MemoryBytes)
+        {
+            throw new ControlException($"the VM has {vm.MemoryBytes >> 20} MiB; there is no more to give it");
+        }
+
+        ulong ballooned = await balloon.SetBalloonAsync(vm.MemoryBytes - keep, cancellation);
+        return new JsonObject { ["memory_bytes"] = vm.MemoryBytes - ballooned };
     }
 
     private static async Task<JsonObject> CopyAsync(FileCopyVsp fileCopy, ControlRequest request, CancellationToken cancellation)
@@ -159,9 +174,23 @@ public sealed class VmController(VirtualMachine vm)
             status["last_heartbeat"] = services.Heartbeat.LastSeen?.ToString("yyyy-MM-ddTHH:mm:ss.fffZ", CultureInfo.InvariantCulture);
             status["frozen"] = services.Vss.IsFrozen;
             status["services"] = Services(services);
+            status["memory"] = Memory(services.Balloon);
         }
 
         return status;
+    }
+
+    private JsonObject Memory(BalloonVsp balloon)
+    {
+        MemoryReport? report = balloon.Report;
+        return new JsonObject
+        {
+            ["state"] = Name(balloon.State),
+            ["memory_bytes"] = vm.MemoryBytes - balloon.BalloonedBytes,
+            ["ballooned_bytes"] = balloon.BalloonedBytes,
+            ["available_bytes"] = report?.AvailableBytes,
+            ["committed_bytes"] = report?.CommittedBytes,
+        };
     }
 
     private static JsonObject Services(VmIntegration integration)
