@@ -167,6 +167,9 @@ internal sealed partial class LocalApic
         return true;
     }
 
+    /// <summary>Pending and in-service vectors, for a person.</summary>
+    public string Describe() => $"IRR {Vectors(_irr)}, ISR {Vectors(_isr)}, TPR {_tpr:x}";
+
     /// <summary>Is there anything that AcknowledgeInterrupt would return?</summary>
     public bool HasDeliverable => DeliverableVector() >= 0 || IsExternalDeliverable;
 
@@ -305,6 +308,11 @@ internal sealed partial class LocalApic
             return inService > (_tpr & 0xF0) ? inService : _tpr;
         }
     }
+
+    private static string Vectors(uint[] bits) =>
+        string.Join(' ', Enumerable.Range(0, 256).Where(v => (bits[v >> 5] & (1u << (v & 31))) != 0).Select(v => $"{v:x}")) is { Length: > 0 } list
+            ? list
+            : "none";
 
     private static int Highest(uint[] bits)
     {

@@ -1,5 +1,6 @@
 // One virtual processor: its host thread, the loop around the engine, HLT, and the INIT/SIPI state machine
 // (Intel SDM Vol. 3A, 9.4 and 11.4.7).
+using System.Globalization;
 using Sharpvisor.Core;
 
 namespace Sharpvisor.Hypervisor;
@@ -71,6 +72,16 @@ public sealed partial class VirtualProcessor : ILocalApicOwner
 
     /// <summary>Guest instructions retired so far (approximate while running).</summary>
     public long Instructions => _engine.Instructions;
+
+    /// <summary>One line for a person: where the VP is and what it waits for. Exact only while it does not run.</summary>
+    public string Describe()
+    {
+        ref VpState state = ref Registers.State;
+        string activity = _waitForStartup ? "waits for SIPI" : _suspension != Suspension.None ? _suspension.ToString() : "runs";
+        return string.Create(
+            CultureInfo.InvariantCulture,
+            $"VP {Index}: {activity}, RIP {state.Rip:x}, RSP {Registers[Gpr.Rsp]:x}, RFLAGS {state.RFlags:x}, events {Registers.PendingEvents}, {Apic.Describe()}");
+    }
 
     internal LocalApic Apic { get; }
 

@@ -187,6 +187,9 @@ public sealed class VirtualMachine : IDisposable
     /// <summary>Ends the VM as pulling its plug would. <see cref="Completion"/> follows.</summary>
     public void Stop() => _partition.Stop();
 
+    /// <summary>A line a VP for a person who wonders what the guest is doing.</summary>
+    public IReadOnlyList<string> DescribeProcessors() => [.. _partition.Processors.Select(p => p.Describe())];
+
     /// <summary>Writes all counters as JSON (see <see cref="VmStatisticsReport"/>).</summary>
     public void WriteStatistics(Stream stream) => VmStatisticsReport.Write(
         stream, Statistics, _wallClock.Elapsed, _partition.Processors.Select(p => p.Instructions).ToArray());
