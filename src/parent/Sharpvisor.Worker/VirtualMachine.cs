@@ -58,6 +58,7 @@ public sealed class VirtualMachine : IDisposable
                 Com1Output = options.SerialOutput,
                 DebugExit = options.DebugExit,
                 FwCfg = options.DebugExit,
+                TestDevices = options.TestDevices,
                 VmId = Guid.NewGuid(),
             },
             _memory,
@@ -76,6 +77,10 @@ public sealed class VirtualMachine : IDisposable
             _disks.OfferSynthetic(_vmbus, options.Processors, Statistics);
             Integration = new VmIntegration(() => _partition.ReferenceTime, Statistics);
             Integration.Offer(_vmbus, options.Services);
+            if (options.TestDevices)
+            {
+                _ = new HypervTestDevice(bus, _partition, _partition);
+            }
         }
 
         try
@@ -175,17 +180,22 @@ public sealed class VirtualMachine : IDisposable
         }
     }
 
-    /// <summary>Attaches a disk to the synthetic SCSI controller; the guest finds it by itself.</summary>
-    /// <returns>Its LUN.</returns>
-    /// <exception cref="VmConfigurationException">It cannot be used; the message is one line and names it.</exception>
-    public int AddDisk(string path, bool readOnly) => _disks.HotAdd(path, readOnly);
-
-    /// <summary>Detaches a disk from the synthetic SCSI controller and closes it, whether or not the guest still uses it.</summary>
-    /// <exception cref="VmConfigurationException">There is none at that LUN.</exception>
-    public void RemoveDisk(int lun) => _disks.HotRemove(lun);
-
     /// <summary>Ends the VM as pulling its plug would. <see cref="Completion"/> follows.</summary>
     public void Stop() => _partition.Stop();
+
+    /// <summary>Attaches a disk to the synthetic SCSI controller while the VM runs; the guest is told to look. Returns its LUN.</summary>
+    /// <exception cref="VmConfigurationException">The disk cannot be used, or the VM has no such controller.</exception>
+    public int AddDisk(DiskOptions disk)
+    {
+        ArgumentNullException.ThrowIfNull(disk);
+        return _disks.Add(disk);
+    }
+
+    /// <summary>
+    /// Takes a disk away from the synthetic SCSI controller, whether or not the guest still uses it; returns when its file is
+    /// closed. LUNs count from 0 in the order of <see cref="VmOptions.Disks"/>. False: there is none with this LUN.
+    /// </summary>
+    public bool RemoveDisk(int lun) => _disks.Remove(lun);
 
     /// <summary>A line a VP for a person who wonders what the guest is doing.</summary>
     public IReadOnlyList<string> DescribeProcessors() => [.. _partition.Processors.Select(p => p.Describe())];
@@ -213,6 +223,11 @@ public sealed class VirtualMachine : IDisposable
         try
         {
             _chipset.RunFirmware();
+            foreach (VirtualProcessor processor in _partition.Processors)
+            {
+                BootProcessor.SetMemoryTypes(processor.Registers);
+            }
+
             BootProcessor.Apply(_images.Load(_memory, _options.CommandLine), _partition.Processors[0].Registers);
         }
         catch (BootException e)
@@ -237,7 +252,7 @@ public sealed class VirtualMachine : IDisposable
                     result = Crashed(exit);
                     break;
                 case PartitionExitReason.Reset when crash is null:
-                    Reset();
+                    result = Reset();
                     break;
                 default:
                     result = ToResult(exit);
@@ -256,18 +271,30 @@ public sealed class VirtualMachine : IDisposable
         _completion.SetResult(result);
     }
 
-    private void Reset()
+    /// <returns>Null when the guest runs again.</returns>
+    private VmResult? Reset()
     {
-        lock (_lifeLock)
+        try
         {
-            _partition.ResetAll();
-            _vmbus?.Reset();
-            _chipset.Reset();
-            LoadGuest();
-            if (!_paused)
+            lock (_lifeLock)
             {
-                _partition.Resume();
+                _partition.ResetAll();
+                _vmbus?.Reset();
+                _chipset.Reset();
+                LoadGuest();
+                if (!_paused)
+                {
+                    _partition.Resume();
+                }
             }
+
+            return null;
+        }
+#pragma warning disable CA1031 // A failure of the worker ends this VM in order, not the process: nobody catches above this thread.
+        catch (Exception failure)
+#pragma warning restore CA1031
+        {
+            return ToResult(new PartitionExit(PartitionExitReason.Failure, Message: failure.ToString()));
         }
     }
 

@@ -12,10 +12,11 @@ namespace Sharpvisor.Worker;
 internal sealed class VmDisks : IDisposable
 {
     private const int IdePlaces = 4;
-    private readonly Lock _lock = new();
     private readonly List<(DiskOptions Options, IDisk Disk)> _disks = [];
-    private readonly Dictionary<int, DiskOptions> _luns = [];
+    private readonly Dictionary<int, IDisk> _attached = [];
+    private readonly Lock _lock = new();
     private StorVsp? _scsi;
+    private bool _disposed;
 
     /// <exception cref="VmConfigurationException">A disk cannot be used; nothing stays open.</exception>
     public VmDisks(VmOptions options)
@@ -85,8 +86,8 @@ internal sealed class VmDisks : IDisposable
         {
             if (options.Controller == DiskController.Scsi)
             {
-                _luns.Add(lun, options);
-                _ = scsi.TryAdd(lun++, Target(disk));
+                _attached[lun] = disk;
+                _ = scsi.TryAdd(lun++, LogicalUnit(disk));
             }
             else
             {
@@ -100,8 +101,8 @@ internal sealed class VmDisks : IDisposable
             }
         }
 
-        _scsi = scsi;
         bus.Offer(scsi);
+        _scsi = scsi;
     }
 
     /// <summary>The disks now attached, with their LUN; IDE disks have none.</summary>
@@ -112,70 +113,76 @@ internal sealed class VmDisks : IDisposable
             return
             [
                 .. _disks.Where(d => d.Options.Controller == DiskController.Ide).Select(d => (d.Options, (int?)null)),
-                .. _luns.OrderBy(l => l.Key).Select(l => (l.Value, (int?)l.Key)),
+                .. _attached.OrderBy(a => a.Key).Select(a => (_disks.First(d => d.Disk == a.Value).Options, (int?)a.Key)),
             ];
         }
     }
 
-    /// <summary>Opens a disk and attaches it to the SCSI controller of the running VM.</summary>
-    /// <returns>Its LUN.</returns>
-    /// <exception cref="VmConfigurationException">It cannot be used, or there is no such controller or no free LUN.</exception>
-    public int HotAdd(string path, bool readOnly)
+    /// <summary>Opens a disk and attaches it to the running VM's synthetic SCSI controller; returns its LUN.</summary>
+    /// <exception cref="VmConfigurationException">It cannot be used.</exception>
+    public int Add(DiskOptions options)
     {
+        if (options.Controller != DiskController.Scsi || _scsi is not { } scsi)
+        {
+            throw new VmConfigurationException($"--disk {options.Path}: only a synthetic SCSI controller takes disks while its VM runs");
+        }
+
         lock (_lock)
         {
-            StorVsp scsi = _scsi ?? throw new VmConfigurationException($"disk '{path}': a VM with --integration off has no SCSI controller");
-            int lun = Enumerable.Range(0, StorVsp.MaxLuns).FirstOrDefault(l => !_luns.ContainsKey(l), -1);
+            ObjectDisposedException.ThrowIf(_disposed, this);
+            int lun = Enumerable.Range(0, StorVsp.MaxLuns).FirstOrDefault(l => !_attached.ContainsKey(l), -1);
             if (lun < 0)
             {
-                throw new VmConfigurationException($"disk '{path}': all {StorVsp.MaxLuns} LUNs are taken");
+                throw new VmConfigurationException($"--disk: more than {StorVsp.MaxLuns} disks with controller=scsi");
             }
 
             IDisk disk;
             try
             {
-                disk = DiskImage.Open(path, readOnly);
+                disk = DiskImage.Open(options.Path, options.ReadOnly);
             }
             catch (DiskException e)
             {
                 throw new VmConfigurationException(e.Message);
             }
 
-            var options = new DiskOptions(path, DiskController.Scsi, readOnly);
             _disks.Add((options, disk));
-            _luns.Add(lun, options);
-            _ = scsi.TryAdd(lun, Target(disk));
+            _attached[lun] = disk;
+            _ = scsi.TryAdd(lun, LogicalUnit(disk));
             return lun;
         }
     }
 
-    /// <summary>Detaches a SCSI disk from the running VM, waits for its requests and closes it.</summary>
-    /// <exception cref="VmConfigurationException">There is none at that LUN.</exception>
-    public void HotRemove(int lun)
+    /// <summary>Detaches a disk of the synthetic SCSI controller and closes its file. False when there is none with this LUN.</summary>
+    public bool Remove(int lun)
     {
         lock (_lock)
         {
-            if (!_luns.Remove(lun, out DiskOptions? options))
+            if (_disposed || !_attached.Remove(lun, out IDisk? disk))
             {
-                throw new VmConfigurationException($"disk remove {lun}: no SCSI disk has that LUN");
+                return false;
             }
 
-            _ = _scsi!.Remove(lun);
-            int index = _disks.FindIndex(d => ReferenceEquals(d.Options, options));
-            _disks[index].Disk.Dispose();
-            _disks.RemoveAt(index);
+            _scsi?.Remove(lun);
+            _disks.RemoveAll(d => d.Disk == disk);
+            disk.Dispose();
+            return true;
         }
     }
 
     public void Dispose()
     {
-        foreach ((_, IDisk disk) in _disks)
+        lock (_lock)
         {
-            disk.Dispose();
+            _disposed = true;
+            foreach ((_, IDisk disk) in _disks)
+            {
+                disk.Dispose();
+            }
         }
     }
 
-    private static IScsiTarget Target(IDisk disk) => IsOptical(disk) ? new ScsiDvd(disk) : new ScsiDisk(disk);
+    private static IScsiTarget LogicalUnit(IDisk disk) => IsOptical(disk) ? new ScsiDvd(disk) : new ScsiDisk(disk);
 
     private static bool IsOptical(IDisk disk) => disk.LogicalSectorBytes == DiskImage.OpticalSectorBytes;
 }

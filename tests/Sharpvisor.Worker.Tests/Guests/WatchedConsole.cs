@@ -3,79 +3,44 @@ using System.Text;
 
 namespace Sharpvisor.Worker.Tests.Guests;
 
-/// <summary>Passes what the guest prints on, and keeps it.</summary>
-internal sealed class WatchedConsole(Stream inner) : Stream
+internal sealed class WatchedConsole : MemoryStream
 {
     private readonly StringBuilder _text = new();
-    private readonly object _gate = new();
 
-    public override bool CanRead => false;
-
-    public override bool CanSeek => false;
-
-    public override bool CanWrite => true;
-
-    public override long Length => throw new NotSupportedException();
-
-    public override long Position
-    {
-        get => throw new NotSupportedException();
-        set => throw new NotSupportedException();
-    }
-
-    /// <summary>Waits until the guest has printed a text after position <paramref name="from"/>; returns the rest of its line.</summary>
-    public Task<string> WaitForAsync(string text, int from = 0) => Task.Run(() =>
-    {
-        lock (_gate)
-        {
-            DateTime limit = DateTime.UtcNow.AddSeconds(120);
-            while (true)
-            {
-                string all = _text.ToString();
-                int at = all.IndexOf(text, from, StringComparison.Ordinal);
-                int end = at < 0 ? -1 : all.IndexOf('\n', at);
-                if (end >= 0)
-                {
-                    return all[(at + text.Length)..end].Trim();
-                }
-
-                if (DateTime.UtcNow > limit || !Monitor.Wait(_gate, TimeSpan.FromSeconds(120)))
-                {
-                    throw new TimeoutException($"the guest did not print '{text}'; console:\n{all}");
-                }
-            }
-        }
-    });
-
-    /// <summary>Characters so far.</summary>
-    public int Printed
+    public string Text
     {
         get
         {
-            lock (_gate)
+            lock (_text)
             {
-                return _text.Length;
+                return _text.ToString();
             }
-        }
-    }
-
-    public override void Write(ReadOnlySpan<byte> buffer)
-    {
-        inner.Write(buffer);
-        lock (_gate)
-        {
-            _text.Append(Encoding.UTF8.GetString(buffer));
-            Monitor.PulseAll(_gate);
         }
     }
 
     public override void Write(byte[] buffer, int offset, int count) => Write(buffer.AsSpan(offset, count));
 
-    public override void Flush() => inner.Flush();
+    public override void Write(ReadOnlySpan<byte> buffer)
+    {
+        lock (_text)
+        {
+            _text.Append(Encoding.Latin1.GetString(buffer));
+        }
+    }
 
-    public override int Read(byte[] buffer, int offset, int count) => throw new NotSupportedException();
+    public override void WriteByte(byte value) => Write([value]);
 
-    public override long Seek(long offset, SeekOrigin origin) => throw new NotSupportedException();
+    /// <summary>Returns when the text has come, or throws when the VM has ended without it.</summary>
+    public async Task WaitForAsync(string text, Task ended)
+    {
+        while (!Text.Contains(text, StringComparison.Ordinal))
+        {
+            if (ended.IsCompleted)
+            {
+                throw new InvalidOperationException($"the VM ended before it printed '{text}'");
+            }
 
-    public override void SetLength(long value) => throw new NotSupportedException();
+            await Task.Delay(50);
+        }
+    }
 }

@@ -52,7 +52,8 @@ internal sealed class LinuxGuest
     /// <summary>An initramfs whose init mounts the usual file systems and then runs <paramref name="script"/> (busybox sh).</summary>
     /// <param name="script">Ends the VM itself, for example with <c>poweroff -f</c>; if it does not, init powers off.</param>
     /// <param name="customize">Adds files, for example test programs.</param>
-    public byte[] BuildInitramfs(string script, Action<CpioArchive>? customize = null)
+    /// <param name="modules">The modules it has, with all that they need; null: every driver of both worlds.</param>
+    public byte[] BuildInitramfs(string script, Action<CpioArchive>? customize = null, IReadOnlyList<string>? modules = null)
     {
         var archive = new CpioArchive();
         foreach (string directory in (string[])["bin", "dev", "proc", "sys", "tmp", "mnt", "run"])
@@ -66,7 +67,7 @@ internal sealed class LinuxGuest
         // What orderly_poweroff and orderly_reboot start (kernel/reboot.c): hv_utils calls them when the host asks for a shutdown.
         archive.AddScript("sbin/poweroff", "#!/bin/sh\n/bin/busybox poweroff -f\n");
         archive.AddScript("sbin/reboot", "#!/bin/sh\n/bin/busybox reboot -f\n");
-        AddModules(archive);
+        AddModules(archive, modules ?? s_modules);
         archive.AddScript("init", Init);
         archive.AddScript("script", "#!/bin/sh\n" + script + "\n");
         customize?.Invoke(archive);
@@ -85,11 +86,11 @@ internal sealed class LinuxGuest
 
         """;
 
-    private void AddModules(CpioArchive archive)
+    private void AddModules(CpioArchive archive, IReadOnlyList<string> names)
     {
         string root = $"lib/modules/{_modules.Version}/";
         var dependencies = new StringBuilder();
-        foreach (string name in _modules.Closure(s_modules))
+        foreach (string name in _modules.Closure(names))
         {
             archive.AddFile(root + _modules.RelativePath(name), _modules.Read(name));
             // modules.dep lists the whole closure, nearest dependency first.

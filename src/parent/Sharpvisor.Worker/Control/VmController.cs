@@ -50,10 +50,10 @@ public sealed class VmController(VirtualMachine vm)
             case "resume":
                 return vm.Resume() ? [] : throw new ControlException("the VM is not paused");
             case "disk add":
-                return new JsonObject { ["lun"] = vm.AddDisk(Need(request.File, "file"), request.ReadOnly) };
+                return new JsonObject { ["lun"] = vm.AddDisk(new DiskOptions(Need(request.File, "file"), DiskController.Scsi, request.ReadOnly)) };
             case "disk remove":
-                vm.RemoveDisk(request.Lun ?? throw new ControlException("disk remove needs a lun"));
-                return [];
+                int lun = request.Lun ?? throw new ControlException("disk remove needs a lun");
+                return vm.RemoveDisk(lun) ? [] : throw new ControlException($"no SCSI disk has LUN {lun}");
             default:
                 return await AskGuestAsync(request, cancellation);
         }
