@@ -22,8 +22,8 @@ internal sealed class Cpuid
     /// </summary>
     public const uint Privileges = 0b1110_1111_1111;
 
-    /// <summary>High half: PostMessages and SignalEvents.</summary>
-    public const uint PrivilegesHigh = (1 << 4) | (1 << 5);
+    /// <summary>High half: PostMessages, SignalEvents and EnableExtendedHypercalls.</summary>
+    public const uint PrivilegesHigh = (1 << 4) | (1 << 5) | (1 << 20);
 
     /// <summary>XMM fast input, guest idle state, frequency MSRs, crash MSRs.</summary>
     public const uint Features = (1 << 4) | (1 << 5) | (1 << 8) | (1 << 10);

@@ -46,6 +46,9 @@ public sealed record VmOptions
     /// <summary>Off: no VMBus and no Hyper-V interface at all.</summary>
     public bool Integration { get; init; } = true;
 
+    /// <summary>The integration services offered when <see cref="Integration"/> is on.</summary>
+    public IntegrationServices Services { get; init; } = IntegrationServices.All;
+
     public EngineKind Engine { get; init; } = EngineKind.Auto;
 
     /// <summary>The test guests' exit device at port 0xF4.</summary>
