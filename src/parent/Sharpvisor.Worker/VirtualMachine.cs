@@ -42,7 +42,7 @@ public sealed class VirtualMachine : IDisposable
         var bus = new DeviceBus();
         _partition = new Partition(
             _memory,
-            new InterpreterEngineFactory(),
+            CreateEngineFactory(options.Engine),
             new PartitionOptions { ProcessorCount = options.Processors, HyperVInterface = options.Integration },
             bus,
             Statistics,

@@ -57,6 +57,7 @@ internal sealed unsafe class BlockDecoder
 
             op->PageOffset = (ushort)(pageOffset + consumed);
             op->Index16 = (ushort)(count + 1);
+            op->HeaderDistance = (ushort)(count + 1);
             open = OpBuilder.Build(op, in instruction, (int)bits);
             consumed += Math.Max(1, instruction.Length);
             op++;
@@ -71,6 +72,7 @@ internal sealed unsafe class BlockDecoder
             op->Handler = &Branch.Continue;
             op->PageOffset = (ushort)(pageOffset + consumed);
             op->Index16 = (ushort)count;
+            op->HeaderDistance = (ushort)(count + 1);
             op++;
         }
 

@@ -39,6 +39,10 @@ internal unsafe struct EngineBlock
     public uint BreakpointHits;
     /// <summary>RIP after the far transfer being executed; a task switch saves it.</summary>
     public ulong NextRip;
+    /// <summary>Written when translated code is left: arithmetic flags (see Translator/Host), the branch to be linked, instructions.</summary>
+    public ulong ExitFlags;
+    public ulong ExitLink;
+    public ulong ExitInstructions;
 
     public static EngineBlock* Of(VpState* s) => (EngineBlock*)s->EnginePrivate;
 }
