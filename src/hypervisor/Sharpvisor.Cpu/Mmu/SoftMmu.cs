@@ -187,7 +187,7 @@ internal sealed unsafe class SoftMmu : IDisposable
 
         if (((int)linear & 0xFFF) + bytes > 4096)
         {
-            faulted = !Translate(Wrap(linear + (uint)bytes - 1), write: true, AccessKind.Data, out _);
+            faulted = !Translate(Wrap((linear | 0xFFF) + 1), write: true, AccessKind.Data, out _);
             return null;
         }
 

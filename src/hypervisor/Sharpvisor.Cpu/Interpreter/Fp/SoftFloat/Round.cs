@@ -52,13 +52,11 @@ internal static class Round
 
         if ((status.Masks & FpFlags.Underflow) == 0)
         {
-            // Unmasked: tiny is enough. SSE discards the result; the x87 wraps its exponent.
+            // Unmasked: tiny is enough, and inexact is said of the significand as if the exponent had no limit (SDM Vol. 1,
+            // 4.9.1.5). The x87 wraps the exponent; SSE and stores to memory discard the result.
             status.Flags |= FpFlags.Underflow;
-            if (status.WrapExponent)
-            {
-                Finish(inexact, up, ref status);
-                return Num.Finite(sign, carried + 0x6000, rounded);
-            }
+            Finish(inexact, up, ref status);
+            return status.WrapExponent ? Num.Finite(sign, carried + 0x6000, rounded) : Num.Zero(sign);
         }
         else if (status.FlushToZero)
         {

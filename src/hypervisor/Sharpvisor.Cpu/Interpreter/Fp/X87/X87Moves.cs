@@ -133,7 +133,7 @@ internal static unsafe class X87Moves
         const FpFlags blocking = FpFlags.PreComputation | FpFlags.Overflow | FpFlags.Underflow;
         FpFlags flags = empty ? FpFlags.Invalid : status.Flags;
         bool stores = (flags & ~status.Masks & blocking) == 0;
-        if (stores && !SseAccess.Store(s, op, *(T*)&raw))
+        if (stores ? !SseAccess.Store(s, op, *(T*)&raw) : !Probe(s, op, sizeof(T)))
         {
             return null;
         }
@@ -187,6 +187,10 @@ internal static unsafe class X87Moves
                 return null;
             }
         }
+        else if (!Probe(s, op, 10))
+        {
+            return null;
+        }
 
         Track(s, op);
         if (!empty)
@@ -202,8 +206,28 @@ internal static unsafe class X87Moves
         return op + 1;
     }
 
+    /// <summary>A store that an unmasked exception stops still faults when its operand is not writable.</summary>
+    private static bool Probe(VpState* s, Op* op, int bytes)
+    {
+        if (!Operand.Address(s, op, out ulong linear, (uint)bytes, write: true))
+        {
+            return false;
+        }
+
+        for (int i = 0; i < bytes; i += 2)
+        {
+            if (!GuestAccess.LoadForWrite(s, linear + (ulong)i, out ushort _))
+            {
+                return false;
+            }
+        }
+
+        return true;
+    }
+
     private static bool Put80(VpState* s, Op* op, ulong low, ushort high)
         => Operand.Address(s, op, out ulong linear, 10, write: true)
+            && GuestAccess.LoadForWrite(s, linear, out ulong _)
             && GuestAccess.LoadForWrite(s, linear + 8, out ushort _)
             && GuestAccess.Store(s, linear, low)
             && GuestAccess.Store(s, linear + 8, high);
@@ -266,7 +290,8 @@ internal static unsafe class X87Moves
         }
 
         FpFlags flags = empty ? FpFlags.Invalid : status.Flags;
-        if ((flags & ~status.Masks & FpFlags.Invalid) == 0 && !Put80(s, op, low, high))
+        bool stores = (flags & ~status.Masks & FpFlags.Invalid) == 0;
+        if (stores ? !Put80(s, op, low, high) : !Probe(s, op, 10))
         {
             return null;
         }
