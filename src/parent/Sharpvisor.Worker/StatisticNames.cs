@@ -9,8 +9,11 @@ public static class StatisticNames
     /// <summary>By hypercall code.</summary>
     public const string Hypercalls = "hypercalls.";
 
-    /// <summary>HvCallSignalEvent from the guest to a VSP.</summary>
-    public const string ChannelSignals = "signals.";
+    /// <summary>Counters of VMBus: <c>vmbus.CHANNEL.signals</c> and so on.</summary>
+    public const string VmBus = "vmbus.";
+
+    /// <summary>Last part of a channel's count of HvCallSignalEvent from the guest to a VSP.</summary>
+    public const string Signals = ".signals";
 
     /// <summary>Interrupts injected into VPs.</summary>
     public const string Interrupts = "interrupts.";

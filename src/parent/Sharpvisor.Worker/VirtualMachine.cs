@@ -124,9 +124,10 @@ public sealed class VirtualMachine : IDisposable
         _partition.Stop();
         _supervisor?.Join();
         _vmbus?.Dispose();
+        // Waits for I/O under way, whose completions still reach the controllers.
+        _disks.Dispose();
         _chipset.Dispose();
         _partition.Dispose();
-        _disks.Dispose();
         _memory.Dispose();
     }
 

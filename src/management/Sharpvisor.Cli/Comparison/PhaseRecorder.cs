@@ -1,5 +1,5 @@
 // Sits on the guest's serial line: passes lines on, and brackets each work between the marks that the guest prints.
-// Serial output is synchronous with the guest, so a snapshot at a mark belongs to exactly that point of its execution.
+// The line is drained at once by a host thread, so a snapshot is taken some microseconds after the guest printed its mark.
 using System.Diagnostics;
 using System.Globalization;
 using System.Text;

@@ -16,7 +16,9 @@ internal sealed record WorkMeasurement(
 
     public double Hypercalls => PerRequest(StatisticNames.Hypercalls);
 
-    public double Signals => PerRequest(StatisticNames.ChannelSignals);
+    public double Signals => (double)Counters
+        .Where(c => c.Key.StartsWith(StatisticNames.VmBus, StringComparison.Ordinal) && c.Key.EndsWith(StatisticNames.Signals, StringComparison.Ordinal))
+        .Sum(c => c.Value) / Requests;
 
     public double Interrupts => PerRequest(StatisticNames.Interrupts);
 
