@@ -2,6 +2,7 @@
 using System.Diagnostics;
 using Sharpvisor.Core;
 using Sharpvisor.Cpu.Interpreter;
+using Sharpvisor.Cpu.Translator;
 using Sharpvisor.Devices;
 using Sharpvisor.Devices.Boot;
 using Sharpvisor.Devices.Ide;
@@ -182,6 +183,11 @@ public sealed class VirtualMachine : IDisposable
         LoadGuest();
         _partition.Resume();
     }
+
+    private static IVpEngineFactory CreateEngineFactory(EngineKind engine) =>
+        engine == EngineKind.Software && TranslatorEngineFactory.IsSupported
+            ? new TranslatorEngineFactory()
+            : new InterpreterEngineFactory();
 
     private static VmResult ToResult(PartitionExit exit) => exit.Reason switch
     {

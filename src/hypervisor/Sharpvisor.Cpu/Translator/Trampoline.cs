@@ -1,6 +1,5 @@
 // The way into translated code and out of it. The frame lies on the thread's own stack, so signals and stack walks see
 // nothing unusual; everything that interpreter handlers may change is copied into it at each entry.
-using Sharpvisor.Cpu.Mmu;
 
 namespace Sharpvisor.Cpu.Translator;
 
