@@ -42,6 +42,8 @@ internal sealed unsafe partial class BlockTranslator
                 return EmitDiv(op, f);
             case NativeKind.None:
                 return false;
+            case >= NativeKind.SseBinary:
+                return EmitSse(op, f, ref mayLeave);
             default:
                 return EmitComputation(op, f);
         }

@@ -61,6 +61,8 @@ internal sealed unsafe partial class BlockTranslator : IDisposable
         Reenter,
         /// <summary>An event is pending or the block is stale.</summary>
         Head,
+        /// <summary>The guest's MXCSR is not loaded yet.</summary>
+        LoadMxcsr,
     }
 
     /// <summary>Where to enter: <c>Op* enter(VpState*, byte* target, ulong jumpTag, ulong flags)</c>.</summary>
@@ -89,6 +91,7 @@ internal sealed unsafe partial class BlockTranslator : IDisposable
         int head = _e.Position;
         EmitHead(block, first);
         _flags = FlagsIn.Ax;
+        _sseChecked = false;
         bool entry = true;
         int count = block->Ops + ((byte*)(first + block->Ops) < block->Raw ? 1 : 0);
         for (int i = 0; i < count; i++)
@@ -129,6 +132,7 @@ internal sealed unsafe partial class BlockTranslator : IDisposable
         _e.MovImmediate(Host.Address, (ulong)op);
         _e.Jump(_exitUnlinked);
         _flags = FlagsIn.Ax;
+        _sseChecked = false;
         return true;
     }
 
@@ -170,6 +174,10 @@ internal sealed unsafe partial class BlockTranslator : IDisposable
                     EmitTargetAddress(stub.Op);
                     EmitLookup();
                     EmitJumpToFound();
+                    continue;
+                case Cold.LoadMxcsr:
+                    _e.Bind(stub.Site, here);
+                    EmitLoadMxcsrStub(stub.Op, stub.Site);
                     continue;
                 case Cold.LinkCall:
                     _e.Bind(stub.Site, here);

@@ -30,7 +30,9 @@ internal static class Host
     public const int Instructions = 88;
     public const int Scratch = 96;
     public const int Scratch2 = 104;
-    public const int Scratch3 = 112;
+    /// <summary>Whether the guest's MXCSR is in force, and the host's meanwhile.</summary>
+    public const int FpLoaded = 112;
+    public const int HostMxcsr = 116;
     public const int FrameBytes = 136;
 
     /// <summary>The host register of a guest register, or -1: in its slot.</summary>

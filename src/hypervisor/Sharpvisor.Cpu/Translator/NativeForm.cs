@@ -52,10 +52,22 @@ internal enum NativeKind : byte
     SignExtendRax,
     SignRdx,
     Nop,
+    SseBinary,
+    SseShiftImm,
+    SseStore,
+    SseFloat,
+    SseCompare,
+    SseTest,
+    SseStringIndex,
+    SseFromGpr,
+    SseToRm,
+    SseToGpr,
+    SseFloatFromGpr,
+    SseFloatToGpr,
 }
 
 /// <summary>One table entry.</summary>
-internal readonly struct NativeForm(NativeKind kind, int bytes, int opcode, int sub = 0)
+internal readonly struct NativeForm(NativeKind kind, int bytes, int opcode, int sub = 0, int prefix = 0, bool immediate = false)
 {
     private static readonly NativeForm[] s_table = Create();
 
@@ -69,6 +81,12 @@ internal readonly struct NativeForm(NativeKind kind, int bytes, int opcode, int 
 
     public int Opcode { get; } = opcode;
 
+    /// <summary>The mandatory prefix of an SSE instruction, or 0.</summary>
+    public byte Prefix { get; } = (byte)prefix;
+
+    /// <summary>An SSE instruction ends in an immediate byte.</summary>
+    public bool Immediate { get; } = immediate;
+
     public static NativeForm Of(ushort code) => s_table[code];
 
     private static NativeForm[] Create()
@@ -78,6 +96,7 @@ internal readonly struct NativeForm(NativeKind kind, int bytes, int opcode, int 
         ForEachSize(t);
         Moves(t);
         Branches(t);
+        SseForms.Register(t);
         return t;
     }
 

@@ -13,6 +13,10 @@ internal sealed unsafe class StateOffsets
         Gpr = (int)((byte*)state.Gpr - s);
         PendingEvents = (int)((byte*)&state.PendingEvents - s);
         EnginePrivate = (int)((byte*)&state.EnginePrivate - s);
+        Cr0 = (int)((byte*)&state.Cr0 - s);
+        Cr4 = (int)((byte*)&state.Cr4 - s);
+        Mxcsr = (int)((byte*)&state.Mxcsr - s);
+        Vector = (int)(state.Vector - s);
         FsBase = (int)((byte*)&VpState.Seg(&state, Segment.Fs)->Base - s);
         GsBase = (int)((byte*)&VpState.Seg(&state, Segment.Gs)->Base - s);
         EngineBlock engine = default;
@@ -46,6 +50,14 @@ internal sealed unsafe class StateOffsets
     public int PendingEvents { get; }
 
     public int EnginePrivate { get; }
+
+    public int Cr0 { get; }
+
+    public int Cr4 { get; }
+
+    public int Mxcsr { get; }
+
+    public int Vector { get; }
 
     public int FsBase { get; }
 

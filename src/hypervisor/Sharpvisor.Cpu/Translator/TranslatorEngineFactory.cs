@@ -1,5 +1,5 @@
 // The dynamic translator's entry point for the composition root.
-using System.Runtime.InteropServices;
+using System.Runtime.Intrinsics.X86;
 using Sharpvisor.Cpu.Interpreter;
 
 namespace Sharpvisor.Cpu.Translator;
@@ -10,7 +10,9 @@ public sealed class TranslatorEngineFactory(int threshold = TranslatorEngineFact
 {
     public const int DefaultThreshold = 16;
 
-    public static bool IsSupported => RuntimeInformation.ProcessArchitecture == Architecture.X64 && OperatingSystem.IsLinux();
+    /// <summary>Whether the host has what is translated one to one.</summary>
+    public static bool IsSupported => OperatingSystem.IsLinux() && Sse42.X64.IsSupported && Popcnt.X64.IsSupported
+        && Aes.IsSupported && Pclmulqdq.IsSupported;
 
     /// <inheritdoc/>
     public IVpEngine Create(int vpIndex, GuestMemory memory, IVpIntercepts intercepts) =>
