@@ -65,7 +65,7 @@ internal unsafe struct Op
     public ushort Index16;
     /// <summary>Distance from the block's header, counted in ops: 1 for the first.</summary>
     public ushort HeaderDistance;
-    /// <summary>How often the block was entered here, until it is translated.</summary>
+    /// <summary>How often the block was entered here, until it is translated; then see BlockTranslator.CountAhead.</summary>
     public uint Heat;
     /// <summary>Host code that runs this op and goes on; null: only <see cref="Handler"/> does.</summary>
     public byte* Native;

@@ -54,20 +54,14 @@ internal sealed unsafe partial class Vp
 
     private Op* RunNative(VpState* s, Op* op, BlockTranslator translator)
     {
-        Block* entered = BlockOf(op);
+        uint entered = op->Heat;
         op = translator.Enter(s, op->Native, JumpTag(_engine), FlagsImage(_lazy));
         SetFlagsImage(_lazy, _engine->ExitFlags);
-        Block* left = BlockOf((Op*)((nuint)op & ~(nuint)1));
-        _lazy->CurrentBlock = left;
+        Op* left = (Op*)((nuint)op & ~(nuint)1);
+        _lazy->CurrentBlock = BlockOf(left);
 
-        // Translated code counts whole blocks as it enters them; the block being left is counted when it is left.
-        ulong instructions = _engine->ExitInstructions;
-        if (instructions != 0)
-        {
-            bool atHead = ((nuint)op & 1) != 0;
-            _lazy->Instructions += instructions + entered->Ops - (atHead ? 0UL : left->Ops);
-        }
-
+        // Host code counts ahead to the next branch (BlockTranslator.CountAhead); the interpreter counts a block as it leaves it.
+        _lazy->Instructions += _engine->ExitInstructions + entered - (left == op ? left->Heat : 0UL);
         return op;
     }
 
@@ -75,8 +69,8 @@ internal sealed unsafe partial class Vp
     private bool Warm(Op* op, BlockTranslator translator)
     {
         Block* block = BlockOf(op);
-        if (++op->Heat < translator.Threshold || block->Mode != BlockMode.Bits64 || block->FirstPageBytes != 0
-            || block->Generation == 0 || block->NativeHead != null)
+        if (block->NativeHead != null || block->Mode != BlockMode.Bits64 || ++op->Heat < translator.Threshold
+            || block->FirstPageBytes != 0 || block->Generation == 0)
         {
             return false;
         }

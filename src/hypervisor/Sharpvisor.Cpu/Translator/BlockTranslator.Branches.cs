@@ -34,6 +34,16 @@ internal sealed unsafe partial class BlockTranslator
         NeedFlags();
         SaveFlags();
         AddCold(InPage(op->Immediate) ? Cold.Link : Cold.Lookup, _e.JumpIf(condition), op);
+
+        // Not taken: count up to the next branch, by instructions that leave the flags alone.
+        int more = (int)op[1].Heat - op->Index16;
+        if (more != 0)
+        {
+            _e.RegMem(0x8B, 8, Host.Value, Host.Rsp, Host.Instructions);
+            _e.RegMem(0x8D, 8, Host.Value, Host.Value, more);
+            _e.RegMem(0x89, 8, Host.Value, Host.Rsp, Host.Instructions);
+        }
+
         return true;
     }
 

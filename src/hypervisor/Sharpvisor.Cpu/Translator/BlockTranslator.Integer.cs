@@ -14,7 +14,7 @@ internal sealed unsafe partial class BlockTranslator
     {
         if ((op->Flags & (OpFlags.HighDst | OpFlags.HighSrc)) != 0)
         {
-            return false;
+            return !InMemory(op) && EmitHighByte(op, f);
         }
 
         switch (f.Kind)
@@ -194,6 +194,38 @@ internal sealed unsafe partial class BlockTranslator
 
         FlagsWritten();
         return true;
+    }
+
+    /// <summary>AH, CH, DH, BH, which no instruction with a REX prefix can name: through memory. The common forms only.</summary>
+    private bool EmitHighByte(Op* op, in NativeForm f)
+    {
+        if (f.Kind is NativeKind.AluRmImm or NativeKind.TestRmImm)
+        {
+            bool test = f.Kind == NativeKind.TestRmImm;
+            int target = Host.Of(op->Dst - 4);
+            NeedFlagsIf(!test && f.Sub is Adc or Sbb);
+            _e.RegMem(0x89, 8, target, Host.Rsp, Host.Scratch);
+            _e.RegMem(test ? 0xF6 : 0x80, 1, test ? 0 : f.Sub, Host.Rsp, Host.Scratch + 1);
+            _e.Byte((int)op->Immediate);
+            if (!test && f.Sub != Compare)
+            {
+                _e.RegMem(0x8B, 8, target, Host.Rsp, Host.Scratch);
+            }
+
+            FlagsWritten();
+            return true;
+        }
+
+        if (f.Kind == NativeKind.Extend && f.Bytes >= 4)
+        {
+            int target = Target(op->Dst, Host.Value);
+            _e.RegMem(0x89, 8, Host.Of(op->Src - 4), Host.Rsp, Host.Scratch);
+            _e.RegMem(f.Opcode, f.Bytes, target, Host.Rsp, Host.Scratch + 1);
+            Put(op->Dst, target);
+            return true;
+        }
+
+        return false;
     }
 
     private bool EmitTestRmImm(Op* op, in NativeForm f)

@@ -71,13 +71,23 @@ internal sealed unsafe partial class BlockTranslator : IDisposable
 
     public uint Threshold { get; }
 
+    /// <summary>Blocks translated so far.</summary>
+    public long Blocks { get; private set; }
+
+    /// <summary>How often all code was dropped.</summary>
+    public long Flushes { get; private set; }
+
     /// <summary>The next block may not fit: drop all blocks, then <see cref="Flush"/>.</summary>
     public bool Full => _e.Position + LargestBlock > _memory.Bytes;
 
     public void Dispose() => _memory.Dispose();
 
     /// <summary>Forgets all code. No block may be entered afterwards that was translated before.</summary>
-    public void Flush() => _e.Position = _firstBlock;
+    public void Flush()
+    {
+        _e.Position = _firstBlock;
+        Flushes++;
+    }
 
     /// <summary>Binds the jump that <see cref="Mmu.EngineBlock.ExitLink"/> named to a translated block.</summary>
     public void Link(ulong site, Block* target) => _e.Bind((int)site, (int)(target->NativeHead - _memory.Executable));
@@ -88,12 +98,13 @@ internal sealed unsafe partial class BlockTranslator : IDisposable
         _e.Position = (_e.Position + 15) & ~15;
         _coldCount = 0;
         Op* first = Block.First(block);
+        int count = block->Ops + ((byte*)(first + block->Ops) < block->Raw ? 1 : 0);
+        CountAhead(first, count, block->Ops);
         int head = _e.Position;
         EmitHead(block, first);
         _flags = FlagsIn.Ax;
         _sseChecked = false;
         bool entry = true;
-        int count = block->Ops + ((byte*)(first + block->Ops) < block->Raw ? 1 : 0);
         for (int i = 0; i < count; i++)
         {
             entry = EmitAt(first + i, i == block->Ops, entry);
@@ -101,6 +112,7 @@ internal sealed unsafe partial class BlockTranslator : IDisposable
 
         EmitCold();
         block->NativeHead = _memory.Executable + head;
+        Blocks++;
     }
 
     /// <summary>Emits one op; the result: the interpreter may come back behind it.</summary>
@@ -149,7 +161,22 @@ internal sealed unsafe partial class BlockTranslator : IDisposable
         _e.RegMem(0x3B, 4, Host.Address, Host.Value, o.Generation);
         AddCold(Cold.Head, _e.JumpIf(5), first);
         _e.RegMem(0x81, 8, 0, Host.Rsp, Host.Instructions);
-        _e.Int32(block->Ops);
+        _e.Int32((int)first->Heat);
+    }
+
+    /// <summary>Leaves in each op how many instructions of the block have run when control passes the next conditional branch.</summary>
+    private static void CountAhead(Op* first, int count, uint all)
+    {
+        uint ahead = all;
+        for (int i = count - 1; i >= 0; i--)
+        {
+            if (i < all && NativeForm.Of(first[i].Code).Kind == NativeKind.Jcc)
+            {
+                ahead = first[i].Index16;
+            }
+
+            first[i].Heat = ahead;
+        }
     }
 
     private void AddCold(Cold kind, int site, Op* op) => _cold[_coldCount++] = new ColdStub(kind, site, op);
