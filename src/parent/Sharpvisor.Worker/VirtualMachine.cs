@@ -2,6 +2,7 @@
 using System.Diagnostics;
 using Sharpvisor.Core;
 using Sharpvisor.Cpu.Interpreter;
+using Sharpvisor.Cpu.Translator;
 using Sharpvisor.Devices;
 using Sharpvisor.Devices.Boot;
 using Sharpvisor.Devices.Ide;
@@ -45,7 +46,7 @@ public sealed class VirtualMachine : IDisposable
         var bus = new DeviceBus();
         _partition = new Partition(
             _memory,
-            new InterpreterEngineFactory(),
+            CreateEngineFactory(options.Engine),
             new PartitionOptions
             {
                 ProcessorCount = options.Processors,
@@ -302,6 +303,11 @@ public sealed class VirtualMachine : IDisposable
             return ToResult(new PartitionExit(PartitionExitReason.Failure, Message: failure.ToString()));
         }
     }
+
+    private static IVpEngineFactory CreateEngineFactory(EngineKind engine) =>
+        engine == EngineKind.Software && TranslatorEngineFactory.IsSupported
+            ? new TranslatorEngineFactory()
+            : new InterpreterEngineFactory();
 
     private static VmResult ToResult(PartitionExit exit) => exit.Reason switch
     {
