@@ -12,6 +12,7 @@ internal sealed partial class LocalApic
     private const ulong BaseX2 = 1 << 10;
     private const ulong BaseEnable = 1 << 11;
     private const uint LvtMasked = 1 << 16;
+    private const uint SuppressEoiBroadcast = 1 << 12;
     private const uint EsrSendIllegal = 0x20;
     private const uint EsrReceiveIllegal = 0x40;
 
@@ -216,7 +217,9 @@ internal sealed partial class LocalApic
 
         uint bit = 1u << (vector & 31);
         _isr[vector >> 5] &= ~bit;
-        if ((Volatile.Read(ref _tmr[vector >> 5]) & bit) != 0)
+
+        // Intel SDM Vol. 3A, 11.8.5: with suppression the guest writes the IOAPIC's EOI register itself.
+        if ((Volatile.Read(ref _tmr[vector >> 5]) & bit) != 0 && (_svr & SuppressEoiBroadcast) == 0)
         {
             _bus.RaiseEndOfInterrupt((byte)vector);
         }

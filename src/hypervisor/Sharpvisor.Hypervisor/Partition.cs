@@ -8,7 +8,7 @@ namespace Sharpvisor.Hypervisor;
 /// A partition. Public members are thread-safe unless they say otherwise. Create it, set the devices up, set the boot
 /// processor's registers, <see cref="Start"/>, then take exits with <see cref="WaitForExit"/>.
 /// </summary>
-public sealed partial class Partition : IPowerControl, IApicBus, ISynicPorts, IDisposable
+public sealed partial class Partition : IPowerControl, IApicBus, ISynicPorts, ISintWires, IDisposable
 {
     private const int MaxQueuedExits = 16;
     private readonly VirtualProcessor[] _processors;
@@ -89,6 +89,9 @@ public sealed partial class Partition : IPowerControl, IApicBus, ISynicPorts, ID
 
     /// <summary>Partition time; stands still while paused.</summary>
     public IPartitionClock Clock => Timers.Clock;
+
+    /// <summary>The partition reference time in 100 ns, as the guest reads it from the reference TSC page.</summary>
+    public ulong ReferenceTime => ReferenceTsc.FromNanoseconds(Clock.Nanoseconds);
 
     /// <summary>Timers in partition time, for devices too.</summary>
     public ITimerService Timers { get; }

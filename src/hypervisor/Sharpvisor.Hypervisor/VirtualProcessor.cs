@@ -23,6 +23,7 @@ public sealed partial class VirtualProcessor : ILocalApicOwner
     private bool _waitForStartup;
     private Suspension _suspension;
     private bool _idleRequested;
+    private readonly Lock _nmiLock = new();
     private bool _secondNmi;
     private long _runNanoseconds;
     private long _runStart = -1;
@@ -126,14 +127,15 @@ public sealed partial class VirtualProcessor : ILocalApicOwner
 
     internal void Notify(VpEvents events)
     {
-        if ((events & VpEvents.Nmi) != 0 && (Registers.PendingEvents & VpEvents.Nmi) != 0 && Registers.State.NmiBlocked == 0)
+        if ((events & VpEvents.Nmi) != 0)
         {
-            // Two NMIs before the first is taken are two (Intel SDM Vol. 3A, 6.7.1: one in service, one latched).
-            Volatile.Write(ref _secondNmi, true);
-            events = VpEvents.Interrupt;
+            KickNmi();
+        }
+        else
+        {
+            _engine.Kick(events);
         }
 
-        _engine.Kick(events);
         Interlocked.MemoryBarrier();
         if (Volatile.Read(ref _waiting))
         {
@@ -141,6 +143,22 @@ public sealed partial class VirtualProcessor : ILocalApicOwner
             {
                 Monitor.PulseAll(_gate);
             }
+        }
+    }
+
+    private void KickNmi()
+    {
+        // Two senders that both found none pending would become one NMI.
+        lock (_nmiLock)
+        {
+            bool pending = (Registers.PendingEvents & VpEvents.Nmi) != 0 && Registers.State.NmiBlocked == 0;
+            if (pending)
+            {
+                // Two NMIs before the first is taken are two (Intel SDM Vol. 3A, 6.7.1: one in service, one latched).
+                Volatile.Write(ref _secondNmi, true);
+            }
+
+            _engine.Kick(pending ? VpEvents.Interrupt : VpEvents.Nmi);
         }
     }
 

@@ -22,6 +22,9 @@ public sealed class VirtualMachine : IDisposable
     private readonly VmbusServer? _vmbus;
     private readonly TaskCompletionSource<VmResult> _completion = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private readonly Stopwatch _wallClock = new();
+    private readonly Lock _lifeLock = new();
+    private bool _paused;
+    private bool _ended;
     private Thread? _supervisor;
 
     private VirtualMachine(VmOptions options)
@@ -43,7 +46,12 @@ public sealed class VirtualMachine : IDisposable
         _partition = new Partition(
             _memory,
             new InterpreterEngineFactory(),
-            new PartitionOptions { ProcessorCount = options.Processors, HyperVInterface = options.Integration },
+            new PartitionOptions
+            {
+                ProcessorCount = options.Processors,
+                HyperVInterface = options.Integration,
+                DirectTimers = options.DirectTimers,
+            },
             bus,
             Statistics,
             options.Trace);
@@ -55,6 +63,7 @@ public sealed class VirtualMachine : IDisposable
                 Com1Output = options.SerialOutput,
                 DebugExit = options.DebugExit,
                 FwCfg = options.DebugExit,
+                TestDevices = options.TestDevices,
                 VmId = Guid.NewGuid(),
             },
             _memory,
@@ -71,6 +80,12 @@ public sealed class VirtualMachine : IDisposable
         {
             _vmbus = new VmbusServer(_memory, _partition, Statistics, options.Trace);
             _disks.OfferSynthetic(_vmbus, options.Processors, Statistics);
+            Integration = new VmIntegration(() => _partition.ReferenceTime, Statistics);
+            Integration.Offer(_vmbus, options.Services);
+            if (options.TestDevices)
+            {
+                _ = new HypervTestDevice(bus, _partition, _partition);
+            }
         }
 
         try
@@ -86,6 +101,29 @@ public sealed class VirtualMachine : IDisposable
 
     /// <summary>Every counter of this VM; see <see cref="StatisticNames"/>.</summary>
     public Statistics Statistics { get; } = new();
+
+    /// <summary>What can be asked of the guest's integration components; null when the VM has none.</summary>
+    public VmIntegration? Integration { get; }
+
+    /// <summary>The disks now attached, and the LUN of those on the SCSI controller.</summary>
+    public IReadOnlyList<(DiskOptions Options, int? Lun)> Disks => _disks.List();
+
+    /// <summary>The guest's RAM, the balloon's share included.</summary>
+    public ulong MemoryBytes => _options.MemoryBytes;
+
+    public bool IsPaused
+    {
+        get
+        {
+            lock (_lifeLock)
+            {
+                return _paused;
+            }
+        }
+    }
+
+    /// <summary>Wall-clock time since <see cref="Start"/>.</summary>
+    public TimeSpan Uptime => _wallClock.Elapsed;
 
     /// <summary>Ends with how the VM ended.</summary>
     public Task<VmResult> Completion => _completion.Task;
@@ -109,6 +147,42 @@ public sealed class VirtualMachine : IDisposable
         _supervisor = new Thread(Supervise) { IsBackground = true, Name = "vm" };
         _supervisor.Start();
         _partition.Start();
+    }
+
+    /// <summary>Stops time, all VPs and the synthetic devices; returns when none runs. False when the VM has ended or is paused already.</summary>
+    public bool Pause()
+    {
+        lock (_lifeLock)
+        {
+            if (_paused || _ended)
+            {
+                return false;
+            }
+
+            _paused = true;
+            Integration?.Pause();
+            _partition.Pause();
+            _vmbus?.Pause();
+            return true;
+        }
+    }
+
+    /// <summary>Undoes <see cref="Pause"/> and sets the guest's clock. False when the VM was not paused.</summary>
+    public bool Resume()
+    {
+        lock (_lifeLock)
+        {
+            if (!_paused || _ended)
+            {
+                return false;
+            }
+
+            _paused = false;
+            _vmbus?.Resume();
+            _partition.Resume();
+            Integration?.Resume();
+            return true;
+        }
     }
 
     /// <summary>Ends the VM as pulling its plug would. <see cref="Completion"/> follows.</summary>
@@ -141,6 +215,7 @@ public sealed class VirtualMachine : IDisposable
         _partition.Stop();
         _supervisor?.Join();
         _vmbus?.Dispose();
+        Integration?.Dispose();
         // Waits for I/O under way, whose completions still reach the controllers.
         _disks.Dispose();
         _chipset.Dispose();
@@ -153,6 +228,11 @@ public sealed class VirtualMachine : IDisposable
         try
         {
             _chipset.RunFirmware();
+            foreach (VirtualProcessor processor in _partition.Processors)
+            {
+                BootProcessor.SetMemoryTypes(processor.Registers);
+            }
+
             BootProcessor.Apply(_images.Load(_memory, _options.CommandLine), _partition.Processors[0].Registers);
         }
         catch (BootException e)
@@ -185,6 +265,11 @@ public sealed class VirtualMachine : IDisposable
             }
         }
 
+        lock (_lifeLock)
+        {
+            _ended = true;
+        }
+
         _partition.Stop();
         _wallClock.Stop();
         _chipset.Com1.Flush();
@@ -196,11 +281,18 @@ public sealed class VirtualMachine : IDisposable
     {
         try
         {
-            _partition.ResetAll();
-            _vmbus?.Reset();
-            _chipset.Reset();
-            LoadGuest();
-            _partition.Resume();
+            lock (_lifeLock)
+            {
+                _partition.ResetAll();
+                _vmbus?.Reset();
+                _chipset.Reset();
+                LoadGuest();
+                if (!_paused)
+                {
+                    _partition.Resume();
+                }
+            }
+
             return null;
         }
 #pragma warning disable CA1031 // A failure of the worker ends this VM in order, not the process: nobody catches above this thread.

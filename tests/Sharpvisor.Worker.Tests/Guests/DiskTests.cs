@@ -154,7 +154,8 @@ public sealed class DiskTests : IDisposable
                 rmmod hv_storvsc && rmmod hv_vmbus || { echo STUCK; poweroff -f; }
             done
             """,
-            o => o with { Disks = [new DiskOptions(image, DiskController.Scsi, false)] });
+            o => o with { Disks = [new DiskOptions(image, DiskController.Scsi, false)] },
+            timeoutSeconds: 120);
 
         run.AssertPoweredOff().AssertPrinted("round 10 read");
     }
