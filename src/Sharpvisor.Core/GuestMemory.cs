@@ -272,6 +272,29 @@ public sealed unsafe class GuestMemory : IDisposable
         return true;
     }
 
+    /// <summary>
+    /// Gives the host pages behind plain RAM back to the host; the guest reads zeros there and gets new pages when it writes. For
+    /// memory that the guest said it does not use (balloon, free page reports).
+    /// </summary>
+    /// <returns>False, with nothing done, when a page is not plain RAM, or the host refuses.</returns>
+    public bool TryDiscard(ulong gpn, ulong pages)
+    {
+        if (pages == 0 || gpn >= _pageCount || pages > _pageCount - gpn
+            || !TryRamOffset(gpn << PageShift, pages << PageShift, out ulong offset))
+        {
+            return false;
+        }
+
+        // SAFETY: TryRamOffset says that the range lies in _ram; MADV_REMOVE on a shared mapping punches a hole into the memfd.
+        if (Libc.madvise(_ram + offset, (nuint)(pages << PageShift), Libc.MADV_REMOVE) != 0)
+        {
+            return false;
+        }
+
+        NotifyWrite(gpn << PageShift, pages << PageShift);
+        return true;
+    }
+
     /// <summary>Says that bytes were written other than by an engine's fast path; cached code on those pages becomes stale.</summary>
     public void NotifyWrite(ulong gpa, ulong bytes)
     {

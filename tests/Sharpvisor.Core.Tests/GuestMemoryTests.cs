@@ -88,4 +88,33 @@ public sealed class GuestMemoryTests : IDisposable
         Assert.True(_memory.TryRead(0x200F, out byte value));
         Assert.Equal(0xAB, value);
     }
+
+    [Fact]
+    public void Discarded_pages_read_as_zeros_and_can_be_written_again()
+    {
+        byte[] ones = new byte[4 * GuestMemory.PageBytes];
+        ones.AsSpan().Fill(1);
+        Assert.True(_memory.TryWrite(0, ones));
+        uint generation = _memory.TrackCode(1);
+
+        Assert.True(_memory.TryDiscard(1, 2));
+
+        byte[] read = new byte[ones.Length];
+        Assert.True(_memory.TryRead(0, read));
+        ones.AsSpan(GuestMemory.PageBytes, 2 * GuestMemory.PageBytes).Clear();
+        Assert.Equal(ones, read);
+        Assert.NotEqual(generation, _memory.CodeGeneration(1));
+        Assert.True(_memory.TryWrite(0x1000, 5UL));
+        Assert.True(_memory.TryRead(0x1000, out ulong again));
+        Assert.Equal(5UL, again);
+    }
+
+    [Theory]
+    [InlineData(0, 0)]
+    [InlineData(255, 2)]
+    [InlineData(256, 1)]
+    [InlineData(0x10_0000, 1)]
+    [InlineData(1, ulong.MaxValue)]
+    [InlineData(ulong.MaxValue, 1)]
+    public void What_is_not_RAM_cannot_be_discarded(ulong gpn, ulong pages) => Assert.False(_memory.TryDiscard(gpn, pages));
 }

@@ -28,7 +28,11 @@ public sealed class HypercallTests
     [Theory]
     [InlineData(0x0000UL, 0x02)]
     [InlineData(0x4444UL, 0x02)]
-    [InlineData(0x8001UL, 0x06)]
+    [InlineData(0x8001UL | (1UL << 16), 0x03)]
+    [InlineData(0x8001UL | (1UL << 32), 0x03)]
+    [InlineData(0x8003UL, 0x03)]
+    [InlineData(0x8003UL | (1UL << 32), 0x05)]
+    [InlineData(0x8003UL | (512UL << 32), 0x04)]
     [InlineData(0x5CUL | (1UL << 27), 0x03)]
     [InlineData(0x5CUL | (1UL << 31), 0x03)]
     [InlineData(0x5CUL | (1UL << 44), 0x03)]
@@ -176,5 +180,38 @@ public sealed class HypercallTests
     {
         using TestMachine machine = new TestMachine().EnterKernel();
         Assert.Equal(0UL, machine.Hypercall(0x08 | TestMachine.Fast, 4096));
+    }
+
+    [Fact]
+    public void A_cold_discard_hint_gives_pages_back_and_they_read_as_zeros()
+    {
+        using TestMachine machine = new TestMachine().EnterKernel();
+        Assert.Equal(0UL, machine.Hypercall(0x8001, 0, Gpa));
+        Assert.True(machine.Memory.TryRead(Gpa, out ulong capabilities));
+        Assert.Equal(1UL << 8, capabilities);
+
+        machine.Memory.TryWrite(0x40000, 0x1234UL);
+        machine.Memory.TryWrite(0x41000, 0x1234UL);
+        machine.Memory.TryWrite(0x42000, 0x1234UL);
+        machine.WriteQwords(Gpa, 2, (0x40UL << 12) | 1);
+        Assert.Equal(1UL << 32, machine.Hypercall(0x8003 | (1UL << 32), Gpa));
+        Assert.True(machine.Memory.TryRead(0x41000, out ulong discarded));
+        Assert.True(machine.Memory.TryRead(0x42000, out ulong kept));
+        Assert.Equal((0UL, 0x1234UL), (discarded, kept));
+        Assert.Equal(2, machine.Statistics["memory.discarded_pages"].Value);
+    }
+
+    [Theory]
+    [InlineData(1, 0x40UL << 12)]
+    [InlineData(6, 0x40UL << 12)]
+    [InlineData(2, 0xF_FFFF_FFFFUL << 12)]
+    [InlineData(2, (0x7FFUL << 21) | (1 << 11))]
+    [InlineData(2, (1 << 11) | (1 << 12))]
+    [InlineData(2, (1 << 11) | 0x7FF)]
+    public void A_hint_of_another_type_or_about_no_memory_is_refused(ulong type, ulong range)
+    {
+        using TestMachine machine = new TestMachine().EnterKernel();
+        machine.WriteQwords(Gpa, type, range);
+        Assert.Equal(0x05UL, machine.Hypercall(0x8003 | (1UL << 32), Gpa));
     }
 }

@@ -23,12 +23,12 @@ public sealed class GpaRangeListTests
         Assert.True(list.TryAdd(100, 0, [22]));
         Assert.False(list.TryAdd(4096, 4096, [1, 2]));
         Assert.False(list.TryAdd(4096, 0, [1, 2]));
-        var segments = new List<Memory<byte>>();
+        var segments = new SegmentList();
         Assert.True(list.TryMap(memory, 0, list.TotalBytes, segments));
-        Assert.Equal([(3 * 4096) - 512, 4096 + 512, 100], segments.Select(s => s.Length));
+        Assert.Equal([(3 * 4096) - 512, 4096 + 512, 100], ((IReadOnlyList<Memory<byte>>)segments).Select(s => s.Length));
         segments.Clear();
         Assert.True(list.TryMap(memory, 4096, 8192, segments));
-        Assert.Equal([8192 - 512, 512], segments.Select(s => s.Length));
+        Assert.Equal([8192 - 512, 512], ((IReadOnlyList<Memory<byte>>)segments).Select(s => s.Length));
         Assert.False(list.TryMap(memory, 0, list.TotalBytes + 1, segments));
         Assert.False(list.TryMap(memory, -1, 1, segments));
         Assert.False(list.TryMap(memory, 1, long.MaxValue, segments));
@@ -61,7 +61,7 @@ public sealed class GpaRangeListTests
         {
             var list = new GpaRangeList();
             Assert.True(list.TryAdd(8192, 0, [10, pfn]));
-            Assert.False(list.TryMap(memory, 0, 8192, new List<Memory<byte>>()));
+            Assert.False(list.TryMap(memory, 0, 8192, new SegmentList()));
             Assert.False(list.TryRead(memory, 0, new byte[8192]));
             Assert.False(list.TryWrite(memory, 0, new byte[8192]));
             list.NotifyWrite(memory, 0, 8192);

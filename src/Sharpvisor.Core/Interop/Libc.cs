@@ -13,12 +13,16 @@ internal static unsafe partial class Libc
     public const int MAP_ANONYMOUS = 0x20;
     public const int MAP_NORESERVE = 0x4000;
     public const uint MFD_CLOEXEC = 1;
+    public const int MADV_REMOVE = 9;
 
     [LibraryImport("libc", SetLastError = true)]
     public static partial void* mmap(void* address, nuint length, int protection, int flags, int fd, long offset);
 
     [LibraryImport("libc", SetLastError = true)]
     public static partial int munmap(void* address, nuint length);
+
+    [LibraryImport("libc", SetLastError = true)]
+    public static partial int madvise(void* address, nuint length, int advice);
 
     [LibraryImport("libc", SetLastError = true, StringMarshalling = StringMarshalling.Utf8)]
     public static partial int memfd_create(string name, uint flags);

@@ -22,11 +22,14 @@ internal sealed class Cpuid
     /// </summary>
     public const uint Privileges = 0b1110_1111_1111;
 
-    /// <summary>High half: PostMessages and SignalEvents.</summary>
-    public const uint PrivilegesHigh = (1 << 4) | (1 << 5);
+    /// <summary>High half: PostMessages, SignalEvents and EnableExtendedHypercalls.</summary>
+    public const uint PrivilegesHigh = (1 << 4) | (1 << 5) | (1 << 20);
 
-    /// <summary>XMM fast input, guest idle state, frequency MSRs, crash MSRs, direct synthetic timers.</summary>
-    public const uint Features = (1 << 4) | (1 << 5) | (1 << 8) | (1 << 10) | (1 << 19);
+    /// <summary>XMM fast input, guest idle state, frequency MSRs, crash MSRs.</summary>
+    public const uint Features = (1 << 4) | (1 << 5) | (1 << 8) | (1 << 10);
+
+    /// <summary>Direct synthetic timers.</summary>
+    public const uint DirectTimersFeature = 1 << 19;
 
     /// <summary>
     /// Hypercalls for remote TLB flushes, MSRs for EOI/ICR/TPR and for reset, relaxed timing, x2APIC MSRs, cluster IPI
@@ -70,8 +73,9 @@ internal sealed class Cpuid
             case 4:
                 return Cache(result);
             case 6:
-                // ARAT: the APIC timer never stops.
-                return result with { Eax = result.Eax | 4 };
+                // ARAT, the APIC timer never stops. Hyper-V does not offer it: with it, Linux on one processor makes the APIC timer its
+                // broadcast device, and hv_vmbus cannot be unloaded for want of another clock event device.
+                return result with { Eax = _options.HyperVInterface ? result.Eax & ~4u : result.Eax | 4 };
             case TopologyLeaf:
                 return Topology(index, subleaf);
             case 0x8000_0008:
@@ -88,7 +92,7 @@ internal sealed class Cpuid
 
     private static bool IsAmd(IVpEngine engine) => engine.Cpuid(0, 0).Ebx == 0x6874_7541;
 
-    private static CpuidResult Hypervisor(uint leaf) => leaf switch
+    private CpuidResult Hypervisor(uint leaf) => leaf switch
     {
         // "Microsoft Hv"
         HypervisorFirst => new CpuidResult(HypervisorLast, 0x7263_694D, 0x666F_736F, 0x7648_2074),
@@ -98,7 +102,7 @@ internal sealed class Cpuid
 
         // Version: build 20348, 10.0.
         0x4000_0002 => new CpuidResult(20348, 10 << 16, 0, 0),
-        0x4000_0003 => new CpuidResult(Privileges, PrivilegesHigh, 0, Features),
+        0x4000_0003 => new CpuidResult(Privileges, PrivilegesHigh, 0, Features | (_options.DirectTimers ? DirectTimersFeature : 0)),
         0x4000_0004 => new CpuidResult(Recommendations, SpinRetries, 0, 0),
         0x4000_0005 => new CpuidResult(PartitionOptions.MaxProcessors, PartitionOptions.MaxProcessors, 0, 0),
         _ => default,

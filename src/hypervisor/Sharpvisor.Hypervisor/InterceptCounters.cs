@@ -25,6 +25,7 @@ internal sealed class InterceptCounters
         Messages = statistics["synic.messages"];
         Events = statistics["synic.events"];
         TimerExpirations = statistics["synic.timers"];
+        DiscardedPages = statistics["memory.discarded_pages"];
         _otherHypercalls = statistics["hypercalls.other"];
     }
 
@@ -45,6 +46,9 @@ internal sealed class InterceptCounters
     public Counter Interrupts { get; }
 
     public Counter Messages { get; }
+
+    /// <summary>Pages that free page reports gave back to the host.</summary>
+    public Counter DiscardedPages { get; }
 
     public Counter Events { get; }
 

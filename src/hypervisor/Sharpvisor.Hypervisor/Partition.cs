@@ -90,6 +90,9 @@ public sealed partial class Partition : IPowerControl, IApicBus, ISynicPorts, IS
     /// <summary>Partition time; stands still while paused.</summary>
     public IPartitionClock Clock => Timers.Clock;
 
+    /// <summary>The partition reference time in 100 ns, as the guest reads it from the reference TSC page.</summary>
+    public ulong ReferenceTime => ReferenceTsc.FromNanoseconds(Clock.Nanoseconds);
+
     /// <summary>Timers in partition time, for devices too.</summary>
     public ITimerService Timers { get; }
 

@@ -42,6 +42,7 @@ internal sealed class SyntheticMsr
     private readonly VirtualProcessor _processor;
     private readonly Partition _partition;
     private readonly PartitionRegisters _shared;
+    private readonly bool _directTimers;
     private readonly Synic _synic;
     private readonly OverlaySlot _assistPage;
     private ulong _vpAssist;
@@ -51,6 +52,7 @@ internal sealed class SyntheticMsr
         _processor = processor;
         _partition = partition;
         _shared = partition.Shared;
+        _directTimers = partition.Options.DirectTimers;
         _synic = synic;
         _assistPage = new OverlaySlot(partition.Memory, writable: true);
     }
@@ -179,8 +181,7 @@ internal sealed class SyntheticMsr
             case >= Sint0 and <= Sint15:
                 return _synic.TrySetSint((int)(msr - Sint0), value);
             case >= Stimer0Config and <= Stimer3Count:
-                WriteTimer(msr, value);
-                return true;
+                return TryWriteTimer(msr, value);
             case >= CrashP0 and <= CrashP4:
                 _shared.SetCrashParameter((int)(msr - CrashP0), value);
                 return true;
@@ -199,17 +200,22 @@ internal sealed class SyntheticMsr
         _assistPage.Page.Bytes.Clear();
     }
 
-    private void WriteTimer(uint msr, ulong value)
+    private bool TryWriteTimer(uint msr, ulong value)
     {
         SyntheticTimer timer = _synic.Timers[(msr - Stimer0Config) >> 1];
-        if ((msr & 1) == 0)
-        {
-            timer.Config = value;
-        }
-        else
+        if ((msr & 1) != 0)
         {
             timer.CountValue = value;
+            return true;
         }
+
+        if ((value & SyntheticTimer.Direct) != 0 && !_directTimers)
+        {
+            return false;
+        }
+
+        timer.Config = value;
+        return true;
     }
 
     private void WriteCrashControl(ulong value)

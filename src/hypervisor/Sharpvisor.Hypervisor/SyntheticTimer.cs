@@ -16,7 +16,7 @@ internal sealed class SyntheticTimer : IDisposable
     private const ulong Enabled = 1;
     private const ulong Periodic = 2;
     private const ulong AutoEnable = 8;
-    private const ulong Direct = 1 << 12;
+    public const ulong Direct = 1 << 12;
     private const ulong ConfigBits = 0xF_1FFF;
     private readonly int _index;
     private readonly Synic _synic;

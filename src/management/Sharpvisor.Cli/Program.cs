@@ -11,6 +11,7 @@ internal static class Program
         var root = new RootCommand("Boots Linux images the way Hyper-V does, on a CPU of our own, and says what it costs.")
         {
             RunCommand.Create(),
+            CtlCommand.Create(),
             CompareCommand.Create(),
             DemoCommand.Create(),
         };

@@ -2,6 +2,7 @@
 using System.Diagnostics;
 using Sharpvisor.Core;
 using Sharpvisor.Cpu.Interpreter;
+using Sharpvisor.Cpu.Translator;
 using Sharpvisor.Devices;
 using Sharpvisor.Devices.Boot;
 using Sharpvisor.Devices.Ide;
@@ -22,6 +23,9 @@ public sealed class VirtualMachine : IDisposable
     private readonly VmbusServer? _vmbus;
     private readonly TaskCompletionSource<VmResult> _completion = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private readonly Stopwatch _wallClock = new();
+    private readonly Lock _lifeLock = new();
+    private bool _paused;
+    private bool _ended;
     private Thread? _supervisor;
 
     private VirtualMachine(VmOptions options)
@@ -42,8 +46,13 @@ public sealed class VirtualMachine : IDisposable
         var bus = new DeviceBus();
         _partition = new Partition(
             _memory,
-            new InterpreterEngineFactory(),
-            new PartitionOptions { ProcessorCount = options.Processors, HyperVInterface = options.Integration },
+            CreateEngineFactory(options.Engine),
+            new PartitionOptions
+            {
+                ProcessorCount = options.Processors,
+                HyperVInterface = options.Integration,
+                DirectTimers = options.DirectTimers,
+            },
             bus,
             Statistics,
             options.Trace);
@@ -72,6 +81,8 @@ public sealed class VirtualMachine : IDisposable
         {
             _vmbus = new VmbusServer(_memory, _partition, Statistics, options.Trace);
             _disks.OfferSynthetic(_vmbus, options.Processors, Statistics);
+            Integration = new VmIntegration(() => _partition.ReferenceTime, Statistics);
+            Integration.Offer(_vmbus, options.Services);
             if (options.TestDevices)
             {
                 _ = new HypervTestDevice(bus, _partition, _partition);
@@ -91,6 +102,29 @@ public sealed class VirtualMachine : IDisposable
 
     /// <summary>Every counter of this VM; see <see cref="StatisticNames"/>.</summary>
     public Statistics Statistics { get; } = new();
+
+    /// <summary>What can be asked of the guest's integration components; null when the VM has none.</summary>
+    public VmIntegration? Integration { get; }
+
+    /// <summary>The disks now attached, and the LUN of those on the SCSI controller.</summary>
+    public IReadOnlyList<(DiskOptions Options, int? Lun)> Disks => _disks.List();
+
+    /// <summary>The guest's RAM, the balloon's share included.</summary>
+    public ulong MemoryBytes => _options.MemoryBytes;
+
+    public bool IsPaused
+    {
+        get
+        {
+            lock (_lifeLock)
+            {
+                return _paused;
+            }
+        }
+    }
+
+    /// <summary>Wall-clock time since <see cref="Start"/>.</summary>
+    public TimeSpan Uptime => _wallClock.Elapsed;
 
     /// <summary>Ends with how the VM ended.</summary>
     public Task<VmResult> Completion => _completion.Task;
@@ -114,6 +148,42 @@ public sealed class VirtualMachine : IDisposable
         _supervisor = new Thread(Supervise) { IsBackground = true, Name = "vm" };
         _supervisor.Start();
         _partition.Start();
+    }
+
+    /// <summary>Stops time, all VPs and the synthetic devices; returns when none runs. False when the VM has ended or is paused already.</summary>
+    public bool Pause()
+    {
+        lock (_lifeLock)
+        {
+            if (_paused || _ended)
+            {
+                return false;
+            }
+
+            _paused = true;
+            Integration?.Pause();
+            _partition.Pause();
+            _vmbus?.Pause();
+            return true;
+        }
+    }
+
+    /// <summary>Undoes <see cref="Pause"/> and sets the guest's clock. False when the VM was not paused.</summary>
+    public bool Resume()
+    {
+        lock (_lifeLock)
+        {
+            if (!_paused || _ended)
+            {
+                return false;
+            }
+
+            _paused = false;
+            _vmbus?.Resume();
+            _partition.Resume();
+            Integration?.Resume();
+            return true;
+        }
     }
 
     /// <summary>Ends the VM as pulling its plug would. <see cref="Completion"/> follows.</summary>
@@ -146,6 +216,7 @@ public sealed class VirtualMachine : IDisposable
         _partition.Stop();
         _supervisor?.Join();
         _vmbus?.Dispose();
+        Integration?.Dispose();
         // Waits for I/O under way, whose completions still reach the controllers.
         _disks.Dispose();
         _chipset.Dispose();
@@ -195,6 +266,11 @@ public sealed class VirtualMachine : IDisposable
             }
         }
 
+        lock (_lifeLock)
+        {
+            _ended = true;
+        }
+
         _partition.Stop();
         _wallClock.Stop();
         _chipset.Com1.Flush();
@@ -206,11 +282,18 @@ public sealed class VirtualMachine : IDisposable
     {
         try
         {
-            _partition.ResetAll();
-            _vmbus?.Reset();
-            _chipset.Reset();
-            LoadGuest();
-            _partition.Resume();
+            lock (_lifeLock)
+            {
+                _partition.ResetAll();
+                _vmbus?.Reset();
+                _chipset.Reset();
+                LoadGuest();
+                if (!_paused)
+                {
+                    _partition.Resume();
+                }
+            }
+
             return null;
         }
 #pragma warning disable CA1031 // A failure of the worker ends this VM in order, not the process: nobody catches above this thread.
@@ -220,6 +303,11 @@ public sealed class VirtualMachine : IDisposable
             return ToResult(new PartitionExit(PartitionExitReason.Failure, Message: failure.ToString()));
         }
     }
+
+    private static IVpEngineFactory CreateEngineFactory(EngineKind engine) =>
+        engine == EngineKind.Software && TranslatorEngineFactory.IsSupported
+            ? new TranslatorEngineFactory()
+            : new InterpreterEngineFactory();
 
     private static VmResult ToResult(PartitionExit exit) => exit.Reason switch
     {

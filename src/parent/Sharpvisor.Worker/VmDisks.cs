@@ -105,6 +105,19 @@ internal sealed class VmDisks : IDisposable
         _scsi = scsi;
     }
 
+    /// <summary>The disks now attached, with their LUN; IDE disks have none.</summary>
+    public IReadOnlyList<(DiskOptions Options, int? Lun)> List()
+    {
+        lock (_lock)
+        {
+            return
+            [
+                .. _disks.Where(d => d.Options.Controller == DiskController.Ide).Select(d => (d.Options, (int?)null)),
+                .. _attached.OrderBy(a => a.Key).Select(a => (_disks.First(d => d.Disk == a.Value).Options, (int?)a.Key)),
+            ];
+        }
+    }
+
     /// <summary>Opens a disk and attaches it to the running VM's synthetic SCSI controller; returns its LUN.</summary>
     /// <exception cref="VmConfigurationException">It cannot be used.</exception>
     public int Add(DiskOptions options)

@@ -46,6 +46,9 @@ public sealed record VmOptions
     /// <summary>Off: no VMBus and no Hyper-V interface at all.</summary>
     public bool Integration { get; init; } = true;
 
+    /// <summary>The integration services offered when <see cref="Integration"/> is on.</summary>
+    public IntegrationServices Services { get; init; } = IntegrationServices.All;
+
     public EngineKind Engine { get; init; } = EngineKind.Auto;
 
     /// <summary>The test guests' exit device at port 0xF4.</summary>
@@ -53,6 +56,12 @@ public sealed record VmOptions
 
     /// <summary>The devices that CPU and interrupt controller test guests drive: pc-testdev and hyperv-testdev of qemu.</summary>
     public bool TestDevices { get; init; }
+
+    /// <summary>
+    /// Offers direct-mode synthetic timers, as Windows Server 2019 and later do. Off by default, as on 2016: Linux 6.1's hv_vmbus
+    /// cannot be unloaded with them (its clean-up leaves the stopped timer bound as the clock event device).
+    /// </summary>
+    public bool DirectTimers { get; init; }
 
     public Stream SerialOutput { get; init; } = Stream.Null;
 

@@ -1,10 +1,12 @@
-// The interpreter against the host CPU over random instruction sequences, and proof that the comparison can fail.
+// Interpreter and translator against the host CPU over random instruction sequences, and proof that the comparison can fail.
 // SHARPVISOR_DIFF_SEQUENCES sets how many sequences, SHARPVISOR_DIFF_SEED (hexadecimal) other ones.
 using System.Diagnostics;
 using System.Globalization;
 using Iced.Intel;
+using Sharpvisor.Core;
 using Sharpvisor.Cpu.Decode;
 using Sharpvisor.Cpu.Interpreter;
+using Sharpvisor.Cpu.Translator;
 using Xunit;
 
 namespace Sharpvisor.Cpu.Tests.Differential;
@@ -13,12 +15,19 @@ namespace Sharpvisor.Cpu.Tests.Differential;
 public sealed unsafe class InterpreterDifferentialTests
 {
     private const long DefaultSequences = 2_000_000;
+    private const long DefaultTranslatorSequences = 1_000_000;
     private const ulong DefaultSeed = 0x5AA5_2026;
 
     [Fact]
-    public void The_interpreter_agrees_with_the_host_over_random_sequences()
+    public void The_interpreter_agrees_with_the_host_over_random_sequences() => Compare(Interpreter, DefaultSequences);
+
+    [Fact]
+    public void The_translator_agrees_with_the_host_over_random_sequences() =>
+        Compare(new Engine("translator", new TranslatorEngineFactory(threshold: 1)), DefaultTranslatorSequences);
+
+    private static void Compare(Engine engine, long defaultSequences)
     {
-        long sequences = (long)Setting("SHARPVISOR_DIFF_SEQUENCES", NumberStyles.Integer, (ulong)DefaultSequences);
+        long sequences = (long)Setting("SHARPVISOR_DIFF_SEQUENCES", NumberStyles.Integer, (ulong)defaultSequences);
         ulong seed = Setting("SHARPVISOR_DIFF_SEED", NumberStyles.HexNumber, DefaultSeed);
         int maximum = (int)Setting("SHARPVISOR_DIFF_MISMATCHES", NumberStyles.Integer, 5);
         int workers = Math.Clamp(Environment.ProcessorCount, 1, Arena.MaximumCount);
@@ -35,7 +44,7 @@ public sealed unsafe class InterpreterDifferentialTests
             {
                 try
                 {
-                    using DifferentialCampaign campaign = Create(Filter());
+                    using DifferentialCampaign campaign = Create(engine, Filter());
                     List<Mismatch> mine = campaign.Run(seed, worker, workers, sequences / workers, maximum);
                     lock (found)
                     {
@@ -74,7 +83,7 @@ public sealed unsafe class InterpreterDifferentialTests
         {
             // ADD in its place: wrong whenever carry is set.
             table.Add(Code.Adc_rm32_r32, table.Find(Code.Add_rm32_r32, OpFlags.None), memory, flat);
-            using DifferentialCampaign campaign = Create(null);
+            using DifferentialCampaign campaign = Create(Interpreter, null);
             Mismatch found = Assert.Single(campaign.Run(DefaultSeed, 0, 1, 100_000));
             Write(found.Report);
             string instruction = Assert.Single(found.Instructions);
@@ -87,10 +96,12 @@ public sealed unsafe class InterpreterDifferentialTests
         }
     }
 
-    private static DifferentialCampaign Create(Func<InstructionClass, Code, bool>? filter)
+    private static Engine Interpreter => new("interpreter", new InterpreterEngineFactory());
+
+    private static DifferentialCampaign Create(Engine engine, Func<InstructionClass, Code, bool>? filter)
     {
         Arena arena = Arena.Acquire();
-        var guest = new GuestRunner("interpreter", arena, new InterpreterEngineFactory());
+        var guest = new GuestRunner(engine.Name, arena, engine.Factory);
         return new DifferentialCampaign(arena, new InstructionCatalog(guest.Cpuid, filter), new HostRunner(arena), guest);
     }
 
@@ -111,4 +122,6 @@ public sealed unsafe class InterpreterDifferentialTests
         ulong.TryParse(Environment.GetEnvironmentVariable(name), style, CultureInfo.InvariantCulture, out ulong value) ? value : otherwise;
 
     private static void Write(string line) => TestContext.Current.TestOutputHelper?.WriteLine(line);
+
+    private sealed record Engine(string Name, IVpEngineFactory Factory);
 }

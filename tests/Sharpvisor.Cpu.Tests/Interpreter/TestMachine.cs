@@ -2,6 +2,7 @@
 using Iced.Intel;
 using Sharpvisor.Core;
 using Sharpvisor.Cpu.Interpreter;
+using Sharpvisor.Cpu.Translator;
 using Xunit;
 
 namespace Sharpvisor.Cpu.Tests.Interpreter;
@@ -13,10 +14,10 @@ internal sealed unsafe class TestMachine : IVpIntercepts, IDisposable
     public const ulong StackTop = 0x30_0000;
     private const ulong Pml4 = 0x1000;
 
-    public TestMachine()
+    public TestMachine(BlockTranslator? translator = null)
     {
         Memory = new GuestMemory(16 << 20);
-        Vp = new Vp(0, Memory, this);
+        Vp = new Vp(0, Memory, this, translator);
     }
 
     public GuestMemory Memory { get; }
@@ -30,9 +31,9 @@ internal sealed unsafe class TestMachine : IVpIntercepts, IDisposable
     public Queue<int> Vectors { get; } = new();
 
     /// <summary>64-bit mode at CPL 0 with the first 1 GiB mapped to itself by 2 MiB pages.</summary>
-    public static TestMachine Long()
+    public static TestMachine Long(BlockTranslator? translator = null)
     {
-        var machine = new TestMachine();
+        var machine = new TestMachine(translator);
         machine.Memory.TryWrite(Pml4, 0x2003UL);
         machine.Memory.TryWrite(0x2000, 0x3003UL);
         for (ulong i = 0; i < 512; i++)

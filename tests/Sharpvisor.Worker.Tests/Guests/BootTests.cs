@@ -32,6 +32,25 @@ public sealed class BootTests
     }
 
     [Theory]
+    [InlineData(1)]
+    [InlineData(2)]
+    public async Task Debian_kernel_boots_on_the_translator(int processors)
+    {
+        const string Work = "dd if=/dev/urandom of=/tmp/a bs=64k count=16 2>/dev/null; gzip -c /tmp/a | gunzip -c | cmp - /tmp/a && echo same; "
+            + "i=0; while [ $i -lt 2000 ]; do i=$((i+1)); done; echo counted $i; head -c 1000000 /dev/zero | sha256sum";
+
+        GuestRun run = await GuestRun.BootAsync(
+            KernelFlavour.Cloud, Report + "\n" + Work, o => o with { Processors = processors, Engine = EngineKind.Software });
+
+        run.AssertPoweredOff()
+            .AssertPrinted($"processors: {processors}")
+            .AssertPrinted("hv_vmbus: Vmbus version:5.")
+            .AssertPrinted("same")
+            .AssertPrinted("counted 2000")
+            .AssertPrinted("d29751f2649b32ff572b5e0a9f541ea660a50f94ff0beedfb0b692b924cc8025");
+    }
+
+    [Theory]
     [InlineData("Cloud")]
     [InlineData("Generic")]
     public async Task Without_integration_the_same_image_boots_with_no_trace_of_Hyper_V(string flavour)

@@ -28,7 +28,7 @@ public sealed class DiskKindsTests : IDisposable
             """
             modprobe hv_vmbus; modprobe hv_storvsc; modprobe ata_piix; modprobe sd_mod; modprobe sr_mod; modprobe isofs
             n=0; until [ -b /dev/sda ] && [ -b /dev/sdb ] && [ -b /dev/sr0 ] && [ -b /dev/sr1 ]; do
-                n=$((n+1)); [ $n -gt 200 ] && ls /dev && dmesg | tail -n 40 && poweroff -f; usleep 100000; done
+                n=$((n+1)); [ $n -gt 900 ] && ls /dev && dmesg | tail -n 40 && poweroff -f; usleep 100000; done
             sha256sum /dev/sda /dev/sdb; cat /sys/block/sd?/ro
             dd if=/bin/busybox of=/dev/sda bs=4k count=4 conv=fsync 2>/dev/null && echo WROTE VHD
             dd if=/bin/busybox of=/dev/sdb bs=4k count=4 conv=fsync && echo WROTE READONLY
@@ -74,14 +74,14 @@ public sealed class DiskKindsTests : IDisposable
             KernelFlavour.Cloud,
             """
             modprobe hv_vmbus; modprobe hv_storvsc; modprobe sd_mod
-            n=0; until [ -b /dev/sda ]; do n=$((n+1)); [ $n -gt 100 ] && echo NODISK && poweroff -f; usleep 100000; done
+            n=0; until [ -b /dev/sda ]; do n=$((n+1)); [ $n -gt 900 ] && echo NODISK && poweroff -f; usleep 100000; done
             for round in 1 2 3; do
                 echo "ready to add $round"
-                n=0; until [ -b /dev/sdb ]; do n=$((n+1)); [ $n -gt 200 ] && echo NOT ADDED && poweroff -f; usleep 100000; done
+                n=0; until [ -b /dev/sdb ]; do n=$((n+1)); [ $n -gt 900 ] && echo NOT ADDED && poweroff -f; usleep 100000; done
                 sha256sum /dev/sdb
                 (while dd if=/dev/sdb of=/dev/null bs=64k iflag=direct 2>/dev/null; do :; done) &
                 echo "ready to remove $round"
-                n=0; while [ -b /dev/sdb ]; do n=$((n+1)); [ $n -gt 200 ] && echo NOT REMOVED && poweroff -f; usleep 100000; done
+                n=0; while [ -b /dev/sdb ]; do n=$((n+1)); [ $n -gt 900 ] && echo NOT REMOVED && poweroff -f; usleep 100000; done
                 wait
             done
             sha256sum /dev/sda

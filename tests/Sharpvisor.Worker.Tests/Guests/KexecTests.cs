@@ -8,7 +8,7 @@ public sealed class KexecTests : IDisposable
 {
     private const string ReadDisk = """
         modprobe hv_vmbus; modprobe hv_storvsc; modprobe sd_mod
-        n=0; until [ -b /dev/sda ]; do n=$((n+1)); [ $n -gt 300 ] && echo NODISK && poweroff -f; usleep 100000; done
+        n=0; until [ -b /dev/sda ]; do n=$((n+1)); [ $n -gt 900 ] && echo NODISK && poweroff -f; usleep 100000; done
 
         """;
 

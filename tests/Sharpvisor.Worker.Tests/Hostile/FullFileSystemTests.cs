@@ -33,7 +33,7 @@ public sealed class FullFileSystemTests : IDisposable
             KernelFlavour.Cloud,
             """
             try() {
-                n=0; until [ -b $1 ]; do n=$((n+1)); [ $n -gt 100 ] && echo NODISK && poweroff -f; usleep 100000; done
+                n=0; until [ -b $1 ]; do n=$((n+1)); [ $n -gt 900 ] && echo NODISK && poweroff -f; usleep 100000; done
                 dd if=/bin/busybox of=$1 bs=64k count=8 conv=fsync 2>/dev/null && echo "$2 first write good"
                 cat /bin/busybox /bin/busybox /bin/busybox /bin/busybox /bin/busybox /bin/busybox > /tmp/big
                 dd if=/tmp/big of=$1 bs=64k conv=fsync 2>&1 | grep -i error && echo "$2 error seen"

@@ -162,8 +162,12 @@ internal sealed partial class FuzzScript
         Post(
             Wire.ToBytes(new OpenChannelMessage
             {
-                Header = Wire.Header(ChannelMessageType.OpenChannel), Relid = relid, OpenId = relid, RingGpadl = handle,
-                TargetVp = (uint)_random.Next(3), DownstreamPageOffset = (uint)downstream,
+                Header = Wire.Header(ChannelMessageType.OpenChannel),
+                Relid = relid,
+                OpenId = relid,
+                RingGpadl = handle,
+                TargetVp = (uint)_random.Next(3),
+                DownstreamPageOffset = (uint)downstream,
             }),
             isDisturbed: Rarely(20));
         Add(FuzzOperation.Wait, c: 10_000);

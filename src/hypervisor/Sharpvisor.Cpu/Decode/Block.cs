@@ -24,7 +24,8 @@ internal unsafe struct Block
     public uint Mode;
     /// <summary>Bytes on the first page when the single instruction crosses a page; else 0. Such a block is compared with memory at each entry.</summary>
     public uint FirstPageBytes;
-    public ulong SecondGpa;
+    /// <summary>Host code for jumps from other translated blocks: checks events and the generation; null: not translated.</summary>
+    public byte* NativeHead;
 
     public static Op* First(Block* block) => (Op*)block + 1;
 }

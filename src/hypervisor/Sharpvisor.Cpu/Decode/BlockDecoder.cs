@@ -58,6 +58,7 @@ internal sealed unsafe class BlockDecoder
 
             op->PageOffset = (ushort)(pageOffset + consumed);
             op->Index16 = (ushort)(count + 1);
+            op->HeaderDistance = (ushort)(count + 1);
             open = OpBuilder.Build(op, in instruction, (int)bits);
             if (instruction.Code == Code.INVALID && _reader.Position - consumed == MaxInstructionBytes)
             {
@@ -77,6 +78,7 @@ internal sealed unsafe class BlockDecoder
             op->Handler = &Branch.Continue;
             op->PageOffset = (ushort)(pageOffset + consumed);
             op->Index16 = (ushort)count;
+            op->HeaderDistance = (ushort)(count + 1);
             op++;
         }
 

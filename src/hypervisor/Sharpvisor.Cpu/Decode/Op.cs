@@ -63,7 +63,10 @@ internal unsafe struct Op
     public byte Extra;
     /// <summary>Position in its block, counted from 1: instructions retired when control leaves the block here.</summary>
     public ushort Index16;
-    private readonly ushort _reserved0;
-    private readonly uint _reserved1;
-    private readonly ulong _reserved2;
+    /// <summary>Distance from the block's header, counted in ops: 1 for the first.</summary>
+    public ushort HeaderDistance;
+    /// <summary>How often the block was entered here, until it is translated; then see BlockTranslator.CountAhead.</summary>
+    public uint Heat;
+    /// <summary>Host code that runs this op and goes on; null: only <see cref="Handler"/> does.</summary>
+    public byte* Native;
 }

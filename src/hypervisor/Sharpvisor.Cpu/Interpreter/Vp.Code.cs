@@ -43,6 +43,7 @@ internal sealed unsafe partial class Vp
             if ((byte*)(op + i) < block->Raw)
             {
                 op[i].Handler = &Branch.Resynchronise;
+                op[i].Native = null;
             }
         }
     }
@@ -134,6 +135,15 @@ internal sealed unsafe partial class Vp
         return DecodeBlock(s, linear, mode, gpa, host);
     }
 
+    /// <summary>Forgets all code. Not while a block is running.</summary>
+    private void DropBlocks()
+    {
+        _blocks.Flush();
+        _translator?.Flush();
+        _lazy->JumpEpoch++;
+        _lazy->CurrentBlock = null;
+    }
+
     /// <summary>The page was written to: is this block's part still the same?</summary>
     private bool Revalidate(Block* block, byte* host)
     {
@@ -180,9 +190,7 @@ internal sealed unsafe partial class Vp
     {
         if (_blocks.Full)
         {
-            _blocks.Flush();
-            _lazy->JumpEpoch++;
-            _lazy->CurrentBlock = null;
+            DropBlocks();
         }
 
         ulong gpn = gpa >> GuestMemory.PageShift;

@@ -4,18 +4,22 @@ using System.Runtime.InteropServices;
 using Sharpvisor.Cpu.Decode;
 using Sharpvisor.Cpu.Mmu;
 using Sharpvisor.Cpu.System;
+using Sharpvisor.Cpu.Translator;
 
 namespace Sharpvisor.Cpu.Interpreter;
 
-/// <summary>The interpreter engine of one VP. Partials: Code (blocks), Events (interrupts and requests of other threads).</summary>
+/// <summary>The interpreter engine of one VP. Partials: Code (blocks), Events (interrupts and
+/// requests of other threads), Translation.</summary>
 internal sealed unsafe partial class Vp : IVpEngine
 {
     private readonly LazyFlags* _lazy;
     private readonly EngineBlock* _engine;
     private GCHandle _self;
 
-    public Vp(int vpIndex, GuestMemory memory, IVpIntercepts intercepts)
+    /// <param name="translator">Runs hot 64-bit code as host code; null: everything is interpreted. Owned by the VP.</param>
+    public Vp(int vpIndex, GuestMemory memory, IVpIntercepts intercepts, BlockTranslator? translator = null)
     {
+        _translator = translator;
         Memory = memory;
         Intercepts = intercepts;
         State = (VpState*)NativeMemory.AlignedAlloc((nuint)((sizeof(VpState) + 63) & ~63), 64);
@@ -90,6 +94,7 @@ internal sealed unsafe partial class Vp : IVpEngine
         Memory.CodeTracked -= OnCodeTracked;
         Memory.LayoutChanged -= OnLayoutChanged;
         _blocks.Dispose();
+        _translator?.Dispose();
         Mmu.Dispose();
         NativeMemory.AlignedFree(_lazy->JumpCache);
         NativeMemory.AlignedFree(_engine);
@@ -116,6 +121,12 @@ internal sealed unsafe partial class Vp : IVpEngine
                 return VpExit.Halt;
             }
 
+            if (_dropBlocks)
+            {
+                _dropBlocks = false;
+                DropBlocks();
+            }
+
             bool single = ((s->RFlags & (Flags.TF | Flags.RF)) | s->InterruptShadow | _engine->Stepping) != 0;
             if (single && !PrepareStep(s, out single))
             {
@@ -138,7 +149,12 @@ internal sealed unsafe partial class Vp : IVpEngine
                 continue;
             }
 
-            op = Dispatch(s, op);
+            op = _translator == null ? Dispatch(s, op) : DispatchTranslated(s, op, _translator);
+            if (op == null)
+            {
+                continue;
+            }
+
             _lazy->Instructions += op->Index16;
             if (_engine->Fault.Pending != 0)
             {

@@ -42,6 +42,10 @@ internal unsafe struct EngineBlock
     public uint BreakpointHits;
     /// <summary>RIP after the far transfer being executed; a task switch saves it.</summary>
     public ulong NextRip;
+    /// <summary>Written when translated code is left: arithmetic flags (see Translator/Host), the branch to be linked, instructions.</summary>
+    public ulong ExitFlags;
+    public ulong ExitLink;
+    public ulong ExitInstructions;
 
     /// <summary><see cref="Stepping"/>: a data or I/O breakpoint traps after the instruction.</summary>
     public const uint StepsForTraps = 1;

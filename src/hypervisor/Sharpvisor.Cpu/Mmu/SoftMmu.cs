@@ -317,10 +317,11 @@ internal sealed unsafe class SoftMmu : IDisposable
         bool fetch = !result.NoExecute
             && (request.User ? result.UserPage : !(result.UserPage && (_s->Cr4 & Cr4.SMEP) != 0));
         bool tracked = _memory.CodeGeneration(gpa >> 12) != 0;
-        entry->ReadTag = data ? page : TlbEntry.Invalid;
-        entry->WriteTag = write && !tracked ? page : TlbEntry.Invalid;
-        entry->ExecTag = fetch ? page : TlbEntry.Invalid;
-        info->NotifyTag = write && tracked ? page : TlbEntry.Invalid;
+        ulong invalid = TlbEntry.InvalidFor(TlbSet.SlotOf(page));
+        entry->ReadTag = data ? page : invalid;
+        entry->WriteTag = write && !tracked ? page : invalid;
+        entry->ExecTag = fetch ? page : invalid;
+        info->NotifyTag = write && tracked ? page : invalid;
         return true;
     }
 

@@ -8,8 +8,11 @@ namespace Sharpvisor.Cpu.Mmu;
 [StructLayout(LayoutKind.Sequential)]
 internal struct TlbEntry
 {
-    /// <summary>A tag no page has.</summary>
-    public const ulong Invalid = 1;
+    /// <summary>
+    /// A tag no access in this slot matches: odd, so that it equals no page address, and of another slot's page, so that
+    /// translated code (tag ^ address below 4096) never takes it for a hit either.
+    /// </summary>
+    public static ulong InvalidFor(int slot) => ((ulong)(uint)(slot ^ 1) << 12) | 1;
 
     /// <summary>Linear page address when data reads may go straight to host memory.</summary>
     public ulong ReadTag;

@@ -25,7 +25,7 @@ internal sealed unsafe class TlbSet : IDisposable
         for (int i = 0; i < Slots; i++)
         {
             Drop(i);
-            _info[i] = new TlbInfo { NotifyTag = TlbEntry.Invalid, LinearPage = ulong.MaxValue };
+            _info[i] = new TlbInfo { NotifyTag = TlbEntry.InvalidFor(i), LinearPage = ulong.MaxValue };
         }
     }
 
@@ -125,7 +125,7 @@ internal sealed unsafe class TlbSet : IDisposable
             int slot = _log[i];
             if (_info[slot].Gpn == gpn)
             {
-                Entries[slot].WriteTag = TlbEntry.Invalid;
+                Entries[slot].WriteTag = TlbEntry.InvalidFor(slot);
             }
         }
     }
@@ -140,10 +140,11 @@ internal sealed unsafe class TlbSet : IDisposable
     private void Drop(int slot)
     {
         TlbEntry* entry = &Entries[slot];
-        entry->ReadTag = TlbEntry.Invalid;
-        entry->WriteTag = TlbEntry.Invalid;
-        entry->ExecTag = TlbEntry.Invalid;
-        _info[slot].NotifyTag = TlbEntry.Invalid;
+        ulong invalid = TlbEntry.InvalidFor(slot);
+        entry->ReadTag = invalid;
+        entry->WriteTag = invalid;
+        entry->ExecTag = invalid;
+        _info[slot].NotifyTag = invalid;
         _info[slot].LinearPage = ulong.MaxValue;
     }
 }

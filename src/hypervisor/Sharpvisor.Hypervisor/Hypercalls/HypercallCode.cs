@@ -13,6 +13,7 @@ internal enum HypercallCode : ushort
     PostMessage = 0x005C,
     SignalEvent = 0x005D,
     ExtQueryCapabilities = 0x8001,
+    ExtMemoryHeatHint = 0x8003,
 }
 
 /// <summary>HV_STATUS values that this hypervisor returns.</summary>

@@ -64,10 +64,10 @@ internal sealed partial class HypercallDispatcher
 
         if (status == HvStatus.Success)
         {
-            status = Execute(value);
+            status = Execute(value, input1, input2);
         }
 
-        // Flushes act on the whole TLB, so all reps are done at once or none.
+        // Flushes act on the whole TLB and hints are only hints, so all reps are done at once or none.
         int completed = status == HvStatus.Success ? value.RepCount : value.RepStart;
         ulong result = status | ((ulong)completed << 32);
         if (is64)
@@ -91,12 +91,9 @@ internal sealed partial class HypercallDispatcher
     private static ushort Validate(HypercallInput value, out CallShape shape)
     {
         shape = ShapeOf(value.Code);
-        if (shape.HeaderBytes == 0)
+        if (shape.HeaderBytes < 0)
         {
-            // Calls that exist but need a privilege this partition does not have.
-            return (HypercallCode)value.Code == HypercallCode.ExtQueryCapabilities
-                ? HvStatus.AccessDenied
-                : HvStatus.InvalidHypercallCode;
+            return HvStatus.InvalidHypercallCode;
         }
 
         bool repsValid = shape.IsRep
@@ -144,7 +141,7 @@ internal sealed partial class HypercallDispatcher
         return HvStatus.Success;
     }
 
-    private ushort Execute(HypercallInput value) => (HypercallCode)value.Code switch
+    private ushort Execute(HypercallInput value, ulong input1, ulong input2) => (HypercallCode)value.Code switch
     {
         HypercallCode.PostMessage => PostMessage(),
         HypercallCode.SignalEvent => SignalEvent(),
@@ -153,6 +150,8 @@ internal sealed partial class HypercallDispatcher
         HypercallCode.SendSyntheticClusterIpi => SendIpi(),
         HypercallCode.SendSyntheticClusterIpiEx => SendIpiEx(value.VariableBytes),
         HypercallCode.NotifyLongSpinWait => NotifyLongSpinWait(),
+        HypercallCode.ExtQueryCapabilities => QueryExtendedCapabilities(value, input2),
+        HypercallCode.ExtMemoryHeatHint => HintMemoryHeat(value, input1),
         _ => HvStatus.InvalidHypercallCode,
     };
 
@@ -167,7 +166,9 @@ internal sealed partial class HypercallDispatcher
         HypercallCode.SendSyntheticClusterIpi => new CallShape(16, false, false),
         HypercallCode.SendSyntheticClusterIpiEx => new CallShape(24, false, true),
         HypercallCode.NotifyLongSpinWait => new CallShape(8, false, false),
-        _ => default,
+        HypercallCode.ExtQueryCapabilities => new CallShape(0, false, false),
+        HypercallCode.ExtMemoryHeatHint => new CallShape(8, true, false),
+        _ => new CallShape(-1, false, false),
     };
 
     private ulong Pair(Gpr high, Gpr low) => ((ulong)(uint)_registers[high] << 32) | (uint)_registers[low];
@@ -183,6 +184,6 @@ internal sealed partial class HypercallDispatcher
             CultureInfo.InvariantCulture, $"hypercall {name} input 0x{input1:x} reps {value.RepCount} status 0x{status:x}"));
     }
 
-    /// <summary>The fixed part of a call's input; zero header bytes: no such call.</summary>
+    /// <summary>The fixed part of a call's input; a negative header: no such call.</summary>
     private readonly record struct CallShape(int HeaderBytes, bool IsRep, bool HasVariableHeader);
 }

@@ -14,6 +14,8 @@ internal static class HypercallNames
         HypercallCode.SendSyntheticClusterIpiEx => "HvCallSendSyntheticClusterIpiEx",
         HypercallCode.PostMessage => "HvCallPostMessage",
         HypercallCode.SignalEvent => "HvCallSignalEvent",
+        HypercallCode.ExtQueryCapabilities => "HvExtCallQueryCapabilities",
+        HypercallCode.ExtMemoryHeatHint => "HvExtCallMemoryHeatHint",
         _ => null,
     };
 }

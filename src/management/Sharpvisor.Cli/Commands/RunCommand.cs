@@ -1,5 +1,6 @@
 // sharpvisor run: one VM, its serial console on this terminal.
 using System.CommandLine;
+using Sharpvisor.Cli.Control;
 using Sharpvisor.Cli.Options;
 using Sharpvisor.Worker;
 
@@ -12,16 +13,20 @@ internal static class RunCommand
         var options = new VmCommandOptions();
         var command = new Command("run", "Boot a VM; its serial console is this terminal (Ctrl-A x ends it)");
         options.AddTo(command);
-        command.SetAction((parsed, cancellation) => CommandErrors.GuardAsync(() => RunAsync(options, parsed, cancellation)));
+        var ctl = new Option<string?>("--ctl") { Description = "Make a socket for sharpvisor ctl", HelpName = "SOCKET" };
+        command.Add(ctl);
+        command.SetAction((parsed, cancellation) =>
+            CommandErrors.GuardAsync(() => RunAsync(options, parsed.GetValue(ctl), parsed, cancellation)));
         return command;
     }
 
-    private static async Task<int> RunAsync(VmCommandOptions options, ParseResult parsed, CancellationToken cancellation)
+    private static async Task<int> RunAsync(VmCommandOptions options, string? ctl, ParseResult parsed, CancellationToken cancellation)
     {
         VmOptions vmOptions = options.ToVmOptions(parsed);
         using FileStream? statistics = CommandErrors.CreateFile("--stats", options.StatsPath(parsed));
         using FileStream? traceFile = CommandErrors.CreateFile("--trace", options.TracePath(parsed));
         using var trace = traceFile is null ? null : new FileTrace(traceFile);
+        using ControlServer? control = ctl is null ? null : ControlServer.Bind(ctl);
         using Stream output = Console.OpenStandardOutput();
         using var stop = CancellationTokenSource.CreateLinkedTokenSource(cancellation);
         using TerminalInput? terminal = TerminalInput.Open(stop.Cancel);
@@ -32,6 +37,7 @@ internal static class RunCommand
             SerialInput = terminal?.Stream,
             Trace = trace,
         });
+        control?.Start(vm);
         VmRunOutcome outcome = await VmRun.ToEndAsync(vm, options.Timeout(parsed), stop.Token);
         if (statistics is not null)
         {

@@ -16,7 +16,7 @@ internal sealed class LinuxGuest
     // Drivers of both worlds; init loads the synthetic ones first, as a distribution's initramfs does by modalias.
     private static readonly string[] s_modules =
     [
-        "hv_vmbus", "hv_storvsc", "hv_utils", "ata_piix", "ata_generic", "sd_mod", "sr_mod", "sg", "ext4", "btrfs", "isofs", "loop",
+        "hv_vmbus", "hv_storvsc", "hv_utils", "hv_balloon", "ata_piix", "ata_generic", "sd_mod", "sr_mod", "sg", "ext4", "btrfs", "isofs", "loop",
     ];
 
     // bookworm's packages use /lib, later ones /usr/lib.
@@ -64,6 +64,9 @@ internal sealed class LinuxGuest
         archive.AddCharacterDevice("dev/console", 5, 1);
         archive.AddProgram("bin/busybox", _busybox);
         archive.AddSymbolicLink("bin/sh", "busybox");
+        // What orderly_poweroff and orderly_reboot start (kernel/reboot.c): hv_utils calls them when the host asks for a shutdown.
+        archive.AddScript("sbin/poweroff", "#!/bin/sh\n/bin/busybox poweroff -f\n");
+        archive.AddScript("sbin/reboot", "#!/bin/sh\n/bin/busybox reboot -f\n");
         AddModules(archive, modules ?? s_modules);
         archive.AddScript("init", Init);
         archive.AddScript("script", "#!/bin/sh\n" + script + "\n");

@@ -61,11 +61,16 @@ internal sealed class VmCommandOptions
         Description = "Devices for test guests: interrupt wires, a latch, MMIO memory, SINTs to fire (see docs/conformance.md)",
     };
 
+    private readonly Option<bool> _directTimers = new("--direct-timers")
+    {
+        Description = "Offer direct-mode synthetic timers, as Windows Server 2019 does (implied by --test-devices)",
+    };
+
     public void AddTo(Command command)
     {
         command.Arguments.Add(_image);
         foreach (Option option in (Option[])[_kernel, _initrd, _append, _disk, _net, _memory, _processors, _generation,
-            _integration, _engine, _timeout, _stats, _trace, _debugExit, _testDevices])
+            _integration, _engine, _timeout, _stats, _trace, _debugExit, _testDevices, _directTimers])
         {
             command.Options.Add(option);
         }
@@ -104,6 +109,7 @@ internal sealed class VmCommandOptions
             Engine = Enum.Parse<EngineKind>(parsed.GetValue(_engine)!, ignoreCase: true),
             DebugExit = parsed.GetValue(_debugExit),
             TestDevices = parsed.GetValue(_testDevices),
+            DirectTimers = parsed.GetValue(_directTimers) || parsed.GetValue(_testDevices),
         };
     }
 

@@ -1,0 +1,112 @@
+// The dispatch loop of an engine with a translator: enters host code where an op has some, interprets where not.
+using System.Numerics;
+using System.Runtime.CompilerServices;
+using Sharpvisor.Cpu.Decode;
+using Sharpvisor.Cpu.Translator;
+
+namespace Sharpvisor.Cpu.Interpreter;
+
+internal sealed unsafe partial class Vp
+{
+    private readonly BlockTranslator? _translator;
+
+    /// <summary>Code memory is full: start over at the next block boundary.</summary>
+    private bool _dropBlocks;
+
+    /// <summary>As <see cref="Dispatch"/>. Null: the run loop goes on at RIP, with events and blocks looked at anew.</summary>
+    private Op* DispatchTranslated(VpState* s, Op* op, BlockTranslator translator)
+    {
+        while (true)
+        {
+            ulong link = 0;
+            if (op->Native != null || (op->HeaderDistance == 1 && Warm(op, translator)))
+            {
+                op = RunNative(s, op, translator);
+                if (((nuint)op & 1) != 0)
+                {
+                    s->Rip = s->Gpr[17] + ((Op*)((nuint)op & ~(nuint)1))->PageOffset;
+                    return null;
+                }
+
+                link = _engine->ExitLink;
+            }
+
+            ulong pageBase = s->Gpr[17];
+            Op* next = op->Handler(s, op);
+            if (next == null)
+            {
+                return op;
+            }
+
+            // The branch's own block and its target share a page, so the link stays right for as long as both live.
+            if (link != 0 && next->HeaderDistance == 1 && s->Gpr[17] == pageBase)
+            {
+                Block* target = (Block*)(next - 1);
+                if (target->NativeHead != null)
+                {
+                    translator.Link(link, target);
+                }
+            }
+
+            op = next;
+        }
+    }
+
+    private Op* RunNative(VpState* s, Op* op, BlockTranslator translator)
+    {
+        uint entered = op->Heat;
+        op = translator.Enter(s, op->Native, JumpTag(_engine), FlagsImage(_lazy));
+        SetFlagsImage(_lazy, _engine->ExitFlags);
+        Op* left = (Op*)((nuint)op & ~(nuint)1);
+        _lazy->CurrentBlock = BlockOf(left);
+
+        // Host code counts ahead to the next branch (BlockTranslator.CountAhead); the interpreter counts a block as it leaves it.
+        _lazy->Instructions += _engine->ExitInstructions + entered - (left == op ? left->Heat : 0UL);
+        return op;
+    }
+
+    /// <summary>Counts entries to a block that is not translated, and translates it when there were enough.</summary>
+    private bool Warm(Op* op, BlockTranslator translator)
+    {
+        Block* block = BlockOf(op);
+        if (block->NativeHead != null || block->Mode != BlockMode.Bits64 || ++op->Heat < translator.Threshold
+            || block->FirstPageBytes != 0 || block->Generation == 0)
+        {
+            return false;
+        }
+
+        if (translator.Full)
+        {
+            _dropBlocks = true;
+            return false;
+        }
+
+        translator.Translate(block);
+        return op->Native != null;
+    }
+
+    private static Block* BlockOf(Op* op) => (Block*)(op - op->HeaderDistance);
+
+    /// <summary>The lazy flags in the form <see cref="Host"/> describes.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static ulong FlagsImage(LazyFlags* lazy)
+    {
+        ulong carries = lazy->Carries;
+        ulong value = lazy->Result ^ lazy->Delta;
+        ulong zero = lazy->Result == 0 ? 1UL : 0UL;
+        ulong parity = (uint)~BitOperations.PopCount((uint)(byte)value) & 1;
+        ulong ah = (carries >> 63) | (parity << 2) | ((carries & 8) << 1) | (zero << 6) | ((value >> 63) << 7);
+        return (ah << 8) | ((carries ^ (carries << 1)) >> 63);
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static void SetFlagsImage(LazyFlags* lazy, ulong image)
+    {
+        ulong ah = image >> 8;
+        ulong carry = ah & 1;
+        ulong result = ((ah >> 6) & 1) ^ 1;
+        lazy->Result = result;
+        lazy->Delta = (((ah >> 7) & 1) << 63) | (result ^ ((ah >> 2) & 1) ^ 1);
+        lazy->Carries = (carry << 63) | ((carry ^ (image & 1)) << 62) | ((ah & 0x10) >> 1);
+    }
+}

@@ -1,0 +1,168 @@
+// Guest memory from translated code: effective address, inline TLB check, pushes and pops.
+using Sharpvisor.Cpu.Decode;
+using Sharpvisor.Cpu.Mmu;
+
+namespace Sharpvisor.Cpu.Translator;
+
+internal sealed unsafe partial class BlockTranslator
+{
+    /// <summary>What the inline path can address: 64-bit addresses, flat or relative to FS or GS.</summary>
+    private static bool Addressable(Op* op) =>
+        ((op->Flags & OpFlags.Flat) != 0 || (op->AddressBytes == 8 && op->Segment is (byte)Segment.Fs or (byte)Segment.Gs))
+        && op->Displacement == (int)op->Displacement;
+
+    /// <summary>Leaves the host address of the op's memory operand in <see cref="Host.Address"/>; uses <see cref="Host.Value"/>.</summary>
+    /// <returns>False: not addressable; nothing was emitted.</returns>
+    private bool EmitAddress(Op* op, int bytes, bool write)
+    {
+        if (!Addressable(op))
+        {
+            return false;
+        }
+
+        SaveFlags();
+        EmitEffective(op, Host.Address);
+        if ((op->Flags & OpFlags.Flat) == 0)
+        {
+            int slot = op->Segment == (byte)Segment.Fs ? Host.FsBase : Host.GsBase;
+            _e.RegMem(0x03, 8, Host.Address, Host.Rsp, slot);
+        }
+
+        EmitTranslate(bytes, write);
+        return true;
+    }
+
+    /// <summary>The effective address, into a host register that is not the base's. Flags stay.</summary>
+    private void EmitEffective(Op* op, int into)
+    {
+        int displacement = (int)op->Displacement;
+        int b = -1;
+        if (op->Base == 17)
+        {
+            _e.RegMem(0x8B, 8, Host.Address, Host.Rsp, Host.PageBase);
+            b = Host.Address;
+        }
+        else if (op->Base < 16)
+        {
+            b = Get(op->Base, Host.Address);
+        }
+
+        if (op->Index < 16)
+        {
+            int index = Get(op->Index, Host.Value);
+            _e.RegMem(0x8D, 8, into, b, index, op->Scale, displacement);
+        }
+        else if (b < 0)
+        {
+            _e.MovImmediate(into, (ulong)(long)displacement);
+        }
+        else if (b != into || displacement != 0)
+        {
+            _e.RegMem(0x8D, 8, into, b, displacement);
+        }
+    }
+
+    /// <summary>
+    /// Linear to host address in <see cref="Host.Address"/>. The tag's page XOR the address is the offset in the page on a hit,
+    /// and larger than any that leaves room for the operand on a miss: the interpreter then does the whole instruction.
+    /// </summary>
+    private void EmitTranslate(int bytes, bool write)
+    {
+        StateOffsets o = StateOffsets.Instance;
+        int tag = write ? o.WriteTag : o.ReadTag;
+        _e.RegReg(0x89, 4, Host.Address, Host.Value);
+        _e.RegReg(0xC1, 4, 5, Host.Value);
+        _e.Byte(7);
+        _e.RegReg(0x81, 4, 4, Host.Value);
+        _e.Int32((int)TlbSet.OffsetMask);
+        _e.RegMem(0x03, 8, Host.Value, Host.Rsp, Host.Tlb);
+        _e.RegMem(0x33, 8, Host.Address, Host.Value, tag);
+        _e.RegReg(0x81, 8, 7, Host.Address);
+        _e.Int32(4096 - bytes);
+        AddCold(Cold.Exit, _e.JumpIf(7), _op);
+        _e.RegMem(0x33, 8, Host.Address, Host.Value, tag);
+        _e.RegMem(0x03, 8, Host.Address, Host.Value, o.Addend);
+        _flags = FlagsIn.Ax;
+    }
+
+    /// <summary>The host address of the new top of the stack; RSP is moved by <see cref="CommitRsp"/>.</summary>
+    private void EmitPushAddress()
+    {
+        SaveFlags();
+        _e.RegMem(0x8D, 8, Host.Address, Host.GuestRsp, -8);
+        EmitTranslate(8, write: true);
+    }
+
+    /// <summary>The host address of the top of the stack.</summary>
+    private void EmitTopAddress()
+    {
+        SaveFlags();
+        _e.RegReg(0x89, 8, Host.GuestRsp, Host.Address);
+        EmitTranslate(8, write: false);
+    }
+
+    private void CommitRsp(int delta) => _e.RegMem(0x8D, 8, Host.GuestRsp, Host.GuestRsp, delta);
+
+    private bool EmitPushReg(Op* op)
+    {
+        EmitPushAddress();
+        int value = Get(op->Dst, Host.Value);
+        _e.RegMem(0x89, 8, value, Host.Address, 0);
+        CommitRsp(-8);
+        return true;
+    }
+
+    private bool EmitPushImm(Op* op)
+    {
+        EmitPushAddress();
+        _e.RegMem(0xC7, 8, 0, Host.Address, 0);
+        _e.Int32((int)op->Immediate);
+        CommitRsp(-8);
+        return true;
+    }
+
+    private bool EmitPushRm(Op* op)
+    {
+        if ((op->Flags & OpFlags.Memory) == 0)
+        {
+            return EmitPushReg(op);
+        }
+
+        if (!EmitAddress(op, 8, write: false))
+        {
+            return false;
+        }
+
+        _e.RegMem(0x8B, 8, Host.Value, Host.Address, 0);
+        _e.RegMem(0x89, 8, Host.Value, Host.Rsp, Host.Scratch);
+        EmitPushAddress();
+        _e.RegMem(0x8B, 8, Host.Value, Host.Rsp, Host.Scratch);
+        _e.RegMem(0x89, 8, Host.Value, Host.Address, 0);
+        CommitRsp(-8);
+        return true;
+    }
+
+    private bool EmitPopReg(Op* op)
+    {
+        EmitTopAddress();
+        int target = Target(op->Dst, Host.Value);
+        _e.RegMem(0x8B, 8, target, Host.Address, 0);
+        Put(op->Dst, target);
+        if (op->Dst != Host.Rsp)
+        {
+            CommitRsp(8);
+        }
+
+        return true;
+    }
+
+    private bool EmitLeave()
+    {
+        SaveFlags();
+        _e.RegReg(0x89, 8, Host.Rbp, Host.Address);
+        EmitTranslate(8, write: false);
+        _e.RegMem(0x8D, 8, Host.GuestRsp, Host.Rbp, 8);
+        _e.RegMem(0x8B, 8, Host.Rbp, Host.Address, 0);
+        return true;
+    }
+}

@@ -1,0 +1,296 @@
+// Emits host code for a decoded block. The rules that keep it right (docs/cpu.md):
+// - before anything that may leave the block, the guest's arithmetic flags are in AX, registers are as before the instruction;
+// - whatever is not emitted leaves to the interpreter with the op as the place to go on, and comes back at a later op.
+using Sharpvisor.Core.Interop;
+using Sharpvisor.Cpu.Decode;
+
+namespace Sharpvisor.Cpu.Translator;
+
+/// <summary>One VP's translator: code memory, stubs and the state of the block being emitted.</summary>
+internal sealed unsafe partial class BlockTranslator : IDisposable
+{
+    public const int DefaultCodeBytes = 64 << 20;
+
+    /// <summary>More than the largest block can take.</summary>
+    private const int LargestBlock = 64 << 10;
+
+    private readonly ExecutableMemory _memory;
+    private readonly Emitter _e;
+    private readonly int _exit;
+    private readonly int _exitUnlinked;
+    private readonly int _firstBlock;
+    private readonly ColdStub[] _cold = new ColdStub[512];
+    private int _coldCount;
+    private FlagsIn _flags;
+    private Op* _op;
+
+    /// <param name="threshold">Entries of a block before it is translated; 1: at once.</param>
+    public BlockTranslator(uint threshold, int codeBytes = DefaultCodeBytes)
+    {
+        Threshold = threshold;
+        _memory = new ExecutableMemory(codeBytes);
+        _e = new Emitter(_memory.Writable);
+        Trampoline.EmitEntry(_e);
+        _exitUnlinked = _e.Position;
+        _e.RegReg(0x31, 4, Host.Value, Host.Value);
+        _exit = _e.Position;
+        Trampoline.EmitExit(_e);
+        _firstBlock = _e.Position;
+    }
+
+    private enum FlagsIn : byte
+    {
+        /// <summary>AX holds the guest's flags, RFLAGS anything.</summary>
+        Ax,
+        /// <summary>RFLAGS holds them, AX anything.</summary>
+        Host,
+        Both,
+    }
+
+    private enum Cold : byte
+    {
+        /// <summary>The interpreter runs the op.</summary>
+        Exit,
+        /// <summary>As Exit, and once it has, the jump is bound to where it went.</summary>
+        Link,
+        /// <summary>As Link, and RSP was moved down already.</summary>
+        LinkCall,
+        /// <summary>A taken conditional branch out of the page.</summary>
+        Lookup,
+        /// <summary>Entry to an op whose code expects the flags in RFLAGS as well.</summary>
+        Reenter,
+        /// <summary>An event is pending or the block is stale.</summary>
+        Head,
+        /// <summary>The guest's MXCSR is not loaded yet.</summary>
+        LoadMxcsr,
+    }
+
+    /// <summary>Where to enter: <c>Op* enter(VpState*, byte* target, ulong jumpTag, ulong flags)</c>.</summary>
+    public delegate* unmanaged<VpState*, byte*, ulong, ulong, Op*> Enter =>
+        (delegate* unmanaged<VpState*, byte*, ulong, ulong, Op*>)_memory.Executable;
+
+    public uint Threshold { get; }
+
+    /// <summary>Blocks translated so far.</summary>
+    public long Blocks { get; private set; }
+
+    /// <summary>How often all code was dropped.</summary>
+    public long Flushes { get; private set; }
+
+    /// <summary>The next block may not fit: drop all blocks, then <see cref="Flush"/>.</summary>
+    public bool Full => _e.Position + LargestBlock > _memory.Bytes;
+
+    public void Dispose() => _memory.Dispose();
+
+    /// <summary>Forgets all code. No block may be entered afterwards that was translated before.</summary>
+    public void Flush()
+    {
+        _e.Position = _firstBlock;
+        Flushes++;
+    }
+
+    /// <summary>Binds the jump that <see cref="Mmu.EngineBlock.ExitLink"/> named to a translated block.</summary>
+    public void Link(ulong site, Block* target) => _e.Bind((int)site, (int)(target->NativeHead - _memory.Executable));
+
+    /// <summary>Translates a 64-bit block that lies in one page. The caller has seen that the memory is not <see cref="Full"/>.</summary>
+    public void Translate(Block* block)
+    {
+        _e.Position = (_e.Position + 15) & ~15;
+        _coldCount = 0;
+        Op* first = Block.First(block);
+        int count = block->Ops + ((byte*)(first + block->Ops) < block->Raw ? 1 : 0);
+        CountAhead(first, count, block->Ops);
+        int head = _e.Position;
+        EmitHead(block, first);
+        _flags = FlagsIn.Ax;
+        _sseChecked = false;
+        bool entry = true;
+        for (int i = 0; i < count; i++)
+        {
+            entry = EmitAt(first + i, i == block->Ops, entry);
+        }
+
+        EmitCold();
+        block->NativeHead = _memory.Executable + head;
+        Blocks++;
+    }
+
+    /// <summary>Emits one op; the result: the interpreter may come back behind it.</summary>
+    private bool EmitAt(Op* op, bool isContinue, bool entry)
+    {
+        _op = op;
+        int start = _e.Position;
+        int cold = _coldCount;
+        FlagsIn flags = _flags;
+        bool mayLeave = (op->Flags & OpFlags.Memory) != 0;
+        if (isContinue ? EmitContinue(op) : EmitOp(op, NativeForm.Of(op->Code), ref mayLeave))
+        {
+            if (entry && flags == FlagsIn.Ax)
+            {
+                op->Native = _memory.Executable + start;
+            }
+            else if (entry)
+            {
+                AddCold(Cold.Reenter, start, op);
+            }
+
+            return mayLeave;
+        }
+
+        _e.Position = start;
+        _coldCount = cold;
+        _flags = flags;
+        SaveFlags();
+        _e.MovImmediate(Host.Address, (ulong)op);
+        _e.Jump(_exitUnlinked);
+        _flags = FlagsIn.Ax;
+        _sseChecked = false;
+        return true;
+    }
+
+    private void EmitHead(Block* block, Op* first)
+    {
+        StateOffsets o = StateOffsets.Instance;
+        _e.RegMem(0x8B, 8, Host.Value, Host.Rsp, Host.State);
+        _e.RegMem(0x83, 4, 7, Host.Value, o.PendingEvents);
+        _e.Byte(0);
+        AddCold(Cold.Head, _e.JumpIf(5), first);
+        _e.MovImmediate(Host.Value, (ulong)block);
+        _e.RegMem(0x8B, 8, Host.Address, Host.Value, o.GenerationAddress);
+        _e.RegMem(0x8B, 4, Host.Address, Host.Address, 0);
+        _e.RegMem(0x3B, 4, Host.Address, Host.Value, o.Generation);
+        AddCold(Cold.Head, _e.JumpIf(5), first);
+        _e.RegMem(0x81, 8, 0, Host.Rsp, Host.Instructions);
+        _e.Int32((int)first->Heat);
+    }
+
+    /// <summary>Leaves in each op how many instructions of the block have run when control passes the next conditional branch.</summary>
+    private static void CountAhead(Op* first, int count, uint all)
+    {
+        uint ahead = all;
+        for (int i = count - 1; i >= 0; i--)
+        {
+            if (i < all && NativeForm.Of(first[i].Code).Kind == NativeKind.Jcc)
+            {
+                ahead = first[i].Index16;
+            }
+
+            first[i].Heat = ahead;
+        }
+    }
+
+    private void AddCold(Cold kind, int site, Op* op) => _cold[_coldCount++] = new ColdStub(kind, site, op);
+
+    private void EmitCold()
+    {
+        for (int i = 0; i < _coldCount; i++)
+        {
+            ColdStub stub = _cold[i];
+            int here = _e.Position;
+            switch (stub.Kind)
+            {
+                case Cold.Reenter:
+                    RestoreFlags();
+                    _e.Jump(stub.Site);
+                    stub.Op->Native = _memory.Executable + here;
+                    continue;
+                case Cold.Lookup:
+                    _e.Bind(stub.Site, here);
+                    _op = stub.Op;
+                    _flags = FlagsIn.Ax;
+                    EmitTargetAddress(stub.Op);
+                    EmitLookup();
+                    EmitJumpToFound();
+                    continue;
+                case Cold.LoadMxcsr:
+                    _e.Bind(stub.Site, here);
+                    EmitLoadMxcsrStub(stub.Op, stub.Site);
+                    continue;
+                case Cold.LinkCall:
+                    _e.Bind(stub.Site, here);
+                    _e.RegMem(0x8D, 8, Host.GuestRsp, Host.GuestRsp, 8);
+                    break;
+                default:
+                    _e.Bind(stub.Site, here);
+                    break;
+            }
+
+            _e.MovImmediate(Host.Address, (ulong)stub.Op | (stub.Kind == Cold.Head ? 1UL : 0));
+            if (stub.Kind is Cold.Link or Cold.LinkCall)
+            {
+                _e.MovImmediate(Host.Value, (ulong)stub.Site);
+                _e.Jump(_exit);
+            }
+            else
+            {
+                _e.Jump(_exitUnlinked);
+            }
+        }
+    }
+
+    /// <summary>Makes AX valid.</summary>
+    private void SaveFlags()
+    {
+        if (_flags != FlagsIn.Host)
+        {
+            return;
+        }
+
+        // LAHF; SETO AL
+        _e.Bytes([0x9F, 0x0F, 0x90, 0xC0]);
+        _flags = FlagsIn.Both;
+    }
+
+    /// <summary>Makes RFLAGS valid.</summary>
+    private void NeedFlags()
+    {
+        if (_flags == FlagsIn.Ax)
+        {
+            RestoreFlags();
+            _flags = FlagsIn.Both;
+        }
+    }
+
+    // CMP AL, -127 overflows for 1 and not for 0; SAHF leaves OF alone.
+    private void RestoreFlags() => _e.Bytes([0x3C, 0x81, 0x9E]);
+
+    private void FlagsWritten() => _flags = FlagsIn.Host;
+
+    /// <summary>A guest register, for reading or changing: its own host register, or a copy in the one given.</summary>
+    private int Get(int guest, int temporary)
+    {
+        int host = Host.Of(guest);
+        if (host >= 0)
+        {
+            return host;
+        }
+
+        _e.RegMem(0x8B, 8, temporary, Host.Rsp, Host.Slot(guest));
+        return temporary;
+    }
+
+    /// <summary>Where to put a new value of a guest register whose old one does not matter.</summary>
+    private static int Target(int guest, int temporary)
+    {
+        int host = Host.Of(guest);
+        return host >= 0 ? host : temporary;
+    }
+
+    /// <summary>After the register returned by <see cref="Get"/> or <see cref="Target"/> was changed.</summary>
+    private void Put(int guest, int host)
+    {
+        if (Host.Of(guest) < 0)
+        {
+            _e.RegMem(0x89, 8, host, Host.Rsp, Host.Slot(guest));
+        }
+    }
+
+    private readonly struct ColdStub(Cold kind, int site, Op* op)
+    {
+        public Cold Kind { get; } = kind;
+
+        public int Site { get; } = site;
+
+        public Op* Op { get; } = op;
+    }
+}

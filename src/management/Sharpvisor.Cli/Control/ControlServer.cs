@@ -1,0 +1,130 @@
+// `run --ctl SOCKET`: a unix socket of the user's own, with a JSON request and answer per line.
+using System.Net.Sockets;
+using System.Text;
+using Sharpvisor.Worker;
+using Sharpvisor.Worker.Control;
+
+namespace Sharpvisor.Cli.Control;
+
+internal sealed class ControlServer : IDisposable
+{
+    private const int MaxLineChars = 64 << 10;
+    private readonly string _path;
+    private readonly Socket _listener;
+    private readonly CancellationTokenSource _stop = new();
+
+    private ControlServer(string path, Socket listener)
+    {
+        _path = path;
+        _listener = listener;
+    }
+
+    /// <summary>Takes the socket's name; nobody is served yet.</summary>
+    /// <exception cref="VmConfigurationException">It cannot be had.</exception>
+    public static ControlServer Bind(string path)
+    {
+        var listener = new Socket(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
+        try
+        {
+            RemoveStale(path);
+            listener.Bind(new UnixDomainSocketEndPoint(path));
+            // Before it listens: whoever may connect controls the VM.
+#pragma warning disable CA1416 // Sharpvisor runs on Linux.
+            File.SetUnixFileMode(path, UnixFileMode.UserRead | UnixFileMode.UserWrite);
+#pragma warning restore CA1416
+            listener.Listen();
+            return new ControlServer(path, listener);
+        }
+        catch (Exception e) when (e is SocketException or IOException or UnauthorizedAccessException or ArgumentException)
+        {
+            listener.Dispose();
+            throw new VmConfigurationException($"--ctl {path}: cannot be used ({e.Message})");
+        }
+    }
+
+    /// <summary>Serves until disposed.</summary>
+    public void Start(VirtualMachine vm) => _ = AcceptAsync(new VmController(vm));
+
+    public void Dispose()
+    {
+        _stop.Cancel();
+        _listener.Dispose();
+        File.Delete(_path);
+    }
+
+    // A socket that nobody listens on was left behind by a process that was killed.
+    private static void RemoveStale(string path)
+    {
+        if (!File.Exists(path))
+        {
+            return;
+        }
+
+        using var probe = new Socket(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
+        try
+        {
+            probe.Connect(new UnixDomainSocketEndPoint(path));
+        }
+        catch (SocketException e) when (e.SocketErrorCode == SocketError.ConnectionRefused
+            && (File.GetAttributes(path) & FileAttributes.Directory) == 0 && new FileInfo(path).Length == 0)
+        {
+            File.Delete(path);
+            return;
+        }
+
+        throw new VmConfigurationException($"--ctl {path}: another VM uses it");
+    }
+
+    private async Task AcceptAsync(VmController controller)
+    {
+        try
+        {
+            while (true)
+            {
+                _ = ServeAsync(await _listener.AcceptAsync(_stop.Token), controller);
+            }
+        }
+        catch (Exception e) when (e is OperationCanceledException or SocketException or ObjectDisposedException)
+        {
+            // The VM has ended.
+        }
+    }
+
+    private async Task ServeAsync(Socket client, VmController controller)
+    {
+        try
+        {
+            await using var stream = new NetworkStream(client, ownsSocket: true);
+            using var reader = new StreamReader(stream, Encoding.UTF8);
+            while (await ReadLineAsync(reader) is { } line)
+            {
+                string answer = await controller.ExecuteAsync(line, _stop.Token);
+                await stream.WriteAsync(Encoding.UTF8.GetBytes(answer + "\n"), _stop.Token);
+            }
+        }
+        catch (Exception e) when (e is IOException or OperationCanceledException or ObjectDisposedException)
+        {
+            // The client went away, or the VM.
+        }
+    }
+
+    private async Task<string?> ReadLineAsync(StreamReader reader)
+    {
+        var line = new StringBuilder();
+        char[] one = new char[1];
+        while (await reader.ReadAsync(one, _stop.Token) == 1)
+        {
+            if (one[0] == '\n')
+            {
+                return line.ToString();
+            }
+
+            if (line.Append(one[0]).Length > MaxLineChars)
+            {
+                throw new IOException("the request is too long");
+            }
+        }
+
+        return null;
+    }
+}

@@ -1,0 +1,46 @@
+// One request on a VM's control socket: a JSON object on a line, for example {"command":"kvp set","key":"a","value":"b"}.
+using System.Text.Json.Serialization;
+
+namespace Sharpvisor.Worker.Control;
+
+/// <summary>A request. Which members a command needs is documented at <see cref="VmController"/>.</summary>
+public sealed record ControlRequest
+{
+    [JsonPropertyName("command")]
+    public required string Command { get; init; }
+
+    [JsonPropertyName("key")]
+    public string? Key { get; init; }
+
+    [JsonPropertyName("value")]
+    public string? Value { get; init; }
+
+    /// <summary>KVP pool: external, guest, auto or autoexternal.</summary>
+    [JsonPropertyName("pool")]
+    public string? Pool { get; init; }
+
+    /// <summary>An absolute path on the host.</summary>
+    [JsonPropertyName("file")]
+    public string? File { get; init; }
+
+    /// <summary>An absolute path in the guest.</summary>
+    [JsonPropertyName("destination")]
+    public string? Destination { get; init; }
+
+    [JsonPropertyName("overwrite")]
+    public bool Overwrite { get; init; }
+
+    [JsonPropertyName("read_only")]
+    public bool ReadOnly { get; init; }
+
+    [JsonPropertyName("lun")]
+    public int? Lun { get; init; }
+
+    [JsonPropertyName("bytes")]
+    public ulong? Bytes { get; init; }
+}
+
+/// <summary>Serialization without reflection.</summary>
+[JsonSourceGenerationOptions(DefaultIgnoreCondition = JsonIgnoreCondition.WhenWritingDefault)]
+[JsonSerializable(typeof(ControlRequest))]
+public sealed partial class ControlJson : JsonSerializerContext;

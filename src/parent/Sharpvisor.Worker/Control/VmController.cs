@@ -1,0 +1,217 @@
+// Executes control requests on a running VM: the contract of `sharpvisor ctl` (README, "Controlling a running VM").
+using System.Globalization;
+using System.Text.Json;
+using System.Text.Json.Nodes;
+using Sharpvisor.Vsp.Balloon;
+using Sharpvisor.Vsp.Integration;
+
+namespace Sharpvisor.Worker.Control;
+
+/// <summary>
+/// Commands: status; shutdown; reboot; pause; resume; kvp get (key, pool), without a key all of the pool's pairs; kvp set (key, value,
+/// pool); kvp delete (key, pool); copy (file, destination, overwrite); freeze; thaw; disk add (file, read_only); disk remove (lun);
+/// memory (bytes the guest is to keep). Answers: {"ok":true, …} or {"ok":false,"error":"one line"}. Thread-safe.
+/// </summary>
+public sealed class VmController(VirtualMachine vm)
+{
+    /// <summary>Executes one line and returns one line.</summary>
+    public async Task<string> ExecuteAsync(string line, CancellationToken cancellation = default)
+    {
+        JsonObject answer;
+        try
+        {
+            ControlRequest? request = JsonSerializer.Deserialize(line, ControlJson.Default.ControlRequest);
+            answer = await ExecuteAsync(request ?? throw new ControlException("a request is a JSON object"), cancellation);
+            answer.Insert(0, "ok", true);
+        }
+        catch (JsonException e)
+        {
+            answer = Failure($"not a request: {e.Message}");
+        }
+        catch (Exception e) when (e is ControlException or IntegrationException or VmConfigurationException or ArgumentException or IOException
+            or UnauthorizedAccessException or ObjectDisposedException)
+        {
+            answer = Failure(e.Message);
+        }
+
+        return answer.ToJsonString();
+    }
+
+    private static JsonObject Failure(string message) => new() { ["ok"] = false, ["error"] = message.ReplaceLineEndings(" ") };
+
+    private async Task<JsonObject> ExecuteAsync(ControlRequest request, CancellationToken cancellation)
+    {
+        switch (request.Command)
+        {
+            case "status":
+                return Status();
+            case "pause":
+                return vm.Pause() ? [] : throw new ControlException("the VM is paused already, or has ended");
+            case "resume":
+                return vm.Resume() ? [] : throw new ControlException("the VM is not paused");
+            case "disk add":
+                return new JsonObject { ["lun"] = vm.AddDisk(new DiskOptions(Need(request.File, "file"), DiskController.Scsi, request.ReadOnly)) };
+            case "disk remove":
+                int lun = request.Lun ?? throw new ControlException("disk remove needs a lun");
+                return vm.RemoveDisk(lun) ? [] : throw new ControlException($"no SCSI disk has LUN {lun}");
+            default:
+                return await AskGuestAsync(request, cancellation);
+        }
+    }
+
+    private async Task<JsonObject> AskGuestAsync(ControlRequest request, CancellationToken cancellation)
+    {
+        VmIntegration services = vm.Integration ?? throw new ControlException("the VM runs with --integration off: there is nobody to ask");
+        if (vm.IsPaused)
+        {
+            throw new ControlException("the VM is paused: its guest cannot answer");
+        }
+
+        switch (request.Command)
+        {
+            case "shutdown":
+                await services.Shutdown.ShutdownAsync(cancellation: cancellation);
+                return [];
+            case "reboot":
+                await services.Shutdown.RebootAsync(cancellation: cancellation);
+                return [];
+            case "freeze":
+                await services.Vss.FreezeAsync(cancellation);
+                return [];
+            case "thaw":
+                await services.Vss.ThawAsync(cancellation);
+                return [];
+            case "copy":
+                return await CopyAsync(services.FileCopy, request, cancellation);
+            case "memory":
+                return await BalloonAsync(services.Balloon, request, cancellation);
+            case "kvp get" or "kvp set" or "kvp delete":
+                return await ExchangeAsync(services.Kvp, request, cancellation);
+            default:
+                throw new ControlException($"no such command: {request.Command}");
+        }
+    }
+
+    private async Task<JsonObject> BalloonAsync(BalloonVsp balloon, ControlRequest request, CancellationToken cancellation)
+    {
+        ulong keep = request.Bytes ?? throw new ControlException("bytes is missing");
+        if (keep > vm.MemoryBytes)
+        {
+            throw new ControlException($"the VM has {vm.MemoryBytes >> 20} MiB; there is no more to give it");
+        }
+
+        ulong ballooned = await balloon.SetBalloonAsync(vm.MemoryBytes - keep, cancellation);
+        return new JsonObject { ["memory_bytes"] = vm.MemoryBytes - ballooned };
+    }
+
+    private static async Task<JsonObject> CopyAsync(FileCopyVsp fileCopy, ControlRequest request, CancellationToken cancellation)
+    {
+        await using FileStream source = File.OpenRead(Need(request.File, "file"));
+        long bytes = await fileCopy.CopyAsync(
+            source, Need(request.Destination, "destination"), request.Overwrite, createDirectories: true, cancellation);
+        return new JsonObject { ["bytes"] = bytes };
+    }
+
+    private static async Task<JsonObject> ExchangeAsync(KvpVsp kvp, ControlRequest request, CancellationToken cancellation)
+    {
+        bool get = request.Command == "kvp get";
+        // By default a get reads what the guest says of itself, a set tells it something.
+        KvpPool pool = request.Pool is null ? (get ? KvpPool.Auto : KvpPool.External)
+            : Enum.TryParse(request.Pool, ignoreCase: true, out KvpPool parsed) && Enum.IsDefined(parsed) ? parsed
+            : throw new ControlException($"no such pool: {request.Pool} (external, guest, auto, autoexternal)");
+        if (get && request.Key is null)
+        {
+            var pairs = new JsonObject();
+            foreach (KvpItem item in await kvp.EnumerateAsync(pool, cancellation))
+            {
+                pairs[item.Key] = item.Value;
+            }
+
+            return new JsonObject { ["pairs"] = pairs };
+        }
+
+        string key = Need(request.Key, "key");
+        if (get)
+        {
+            return new JsonObject
+            {
+                ["value"] = await kvp.GetAsync(pool, key, cancellation) ?? throw new ControlException($"the pool has no '{key}'"),
+            };
+        }
+
+        if (request.Command == "kvp set")
+        {
+            await kvp.SetAsync(pool, key, Need(request.Value, "value"), cancellation);
+            return [];
+        }
+
+        return await kvp.DeleteAsync(pool, key, cancellation) ? [] : throw new ControlException($"the pool has no '{key}'");
+    }
+
+    private JsonObject Status()
+    {
+        var disks = new JsonArray();
+        foreach ((DiskOptions options, int? lun) in vm.Disks)
+        {
+            disks.Add((JsonNode)new JsonObject
+            {
+                ["file"] = options.Path,
+                ["controller"] = options.Controller == DiskController.Scsi ? "scsi" : "ide",
+                ["lun"] = lun,
+                ["read_only"] = options.ReadOnly,
+            });
+        }
+
+        var status = new JsonObject
+        {
+            ["state"] = vm.Completion.IsCompleted ? "ended" : vm.IsPaused ? "paused" : "running",
+            ["uptime_seconds"] = Math.Round(vm.Uptime.TotalSeconds, 3),
+            ["disks"] = disks,
+        };
+        if (vm.Integration is { } services)
+        {
+            status["heartbeat"] = Name(services.Heartbeat.Health);
+            status["last_heartbeat"] = services.Heartbeat.LastSeen?.ToString("yyyy-MM-ddTHH:mm:ss.fffZ", CultureInfo.InvariantCulture);
+            status["frozen"] = services.Vss.IsFrozen;
+            status["services"] = Services(services);
+            status["memory"] = Memory(services.Balloon);
+        }
+
+        return status;
+    }
+
+    private JsonObject Memory(BalloonVsp balloon)
+    {
+        MemoryReport? report = balloon.Report;
+        return new JsonObject
+        {
+            ["state"] = Name(balloon.State),
+            ["memory_bytes"] = vm.MemoryBytes - balloon.BalloonedBytes,
+            ["ballooned_bytes"] = balloon.BalloonedBytes,
+            ["available_bytes"] = report?.AvailableBytes,
+            ["committed_bytes"] = report?.CommittedBytes,
+        };
+    }
+
+    private static JsonObject Services(VmIntegration integration)
+    {
+        var services = new JsonObject();
+        foreach ((_, IntegrationService service) in integration.Services)
+        {
+            services[service.Offer.Name] = new JsonObject
+            {
+                ["state"] = Name(service.State),
+                ["version"] = service.State == IntegrationState.Running ? service.Version.ToString() : null,
+            };
+        }
+
+        return services;
+    }
+
+    private static string Name<T>(T value)
+        where T : struct, Enum => JsonNamingPolicy.SnakeCaseLower.ConvertName(value.ToString());
+
+    private static string Need(string? value, string name) => value ?? throw new ControlException($"{name} is missing");
+
+    private sealed class ControlException(string message) : Exception(message);
+}
