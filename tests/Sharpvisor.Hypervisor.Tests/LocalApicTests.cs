@@ -14,7 +14,7 @@ public sealed class LocalApicTests
         Assert.Equal(0xFEE0_0900UL, machine.Msr(0x1B, 0));
         Assert.Equal(0xFEE0_0800UL, machine.Msr(0x1B, 1));
         Assert.Equal(1u << 24, machine.Apic(0x20, 1));
-        Assert.Equal(0x0005_0014u, machine.Apic(0x30));
+        Assert.Equal(0x0105_0014u, machine.Apic(0x30));
         Assert.Equal(0xFFu, machine.Apic(0xF0));
         Assert.Equal(0xFFFF_FFFFu, machine.Apic(0xE0));
         Assert.Equal(0x700u, machine.Apic(0x350));
@@ -270,5 +270,19 @@ public sealed class LocalApicTests
     private sealed class Pic : IExternalInterruptSource
     {
         public byte AcknowledgeExternalInterrupt() => 0x20;
+    }
+
+    [Fact]
+    public void EOI_broadcast_is_suppressed_when_SVR_says_so()
+    {
+        using TestMachine machine = new TestMachine().EnableApics();
+        List<byte> ended = [];
+        machine.Partition.EndOfInterrupt += ended.Add;
+        machine.SetApic(0xF0, 0x11FF);
+        machine.Partition.Deliver(new MsiMessage(MsiBase, 0x8041));
+        Assert.Equal(0x41, machine.Acknowledge());
+        machine.SetApic(0xB0, 0);
+        Assert.Empty(ended);
+        Assert.Equal(0x11FFu, machine.Apic(0xF0));
     }
 }

@@ -172,4 +172,14 @@ public sealed class SynicTests
         Assert.True(machine.Partition.PostMessage(0, 2, 1, []));
         machine.SetMsr(0x4000_0083, 0);
     }
+
+    [Fact]
+    public void An_asserted_SINT_interrupts_unless_it_is_masked()
+    {
+        using TestMachine machine = new TestMachine().EnableApics().EnableSynic();
+        Assert.True(machine.Partition.AssertSint(0, 2));
+        Assert.Equal(0x50, machine.Acknowledge());
+        Assert.False(machine.Partition.AssertSint(0, 3));
+        Assert.False(machine.Partition.AssertSint(9, 2));
+    }
 }

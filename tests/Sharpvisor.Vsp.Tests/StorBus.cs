@@ -53,12 +53,19 @@ internal sealed class StorBus : IDisposable
 
     public IDisk CreateDisk(byte[] content, bool readOnly = false)
     {
+        IDisk disk = OpenDisk(content, readOnly);
+        _owned.Add(disk);
+        return disk;
+    }
+
+    /// <summary>A disk that the caller disposes of.</summary>
+    public static IDisk OpenDisk(byte[] content, bool readOnly = false)
+    {
         string path = Path.Combine(Path.GetTempPath(), $"sv-{Guid.NewGuid():N}.img");
         File.WriteAllBytes(path, content);
         IDisk disk = DiskImage.Open(path, readOnly);
         // Deleted at once: the open file lives on until it is closed.
         File.Delete(path);
-        _owned.Add(disk);
         return disk;
     }
 

@@ -10,8 +10,8 @@ internal sealed partial class LocalApic
     private const int LvtLint1 = 4;
     private const int LvtError = 5;
 
-    /// <summary>Version 0x14 with six LVT entries; no EOI broadcast suppression, as the IOAPIC has no EOI register.</summary>
-    private const uint Version = 0x0005_0014;
+    /// <summary>Version 0x14 with six LVT entries and EOI broadcast suppression: the IOAPIC has an EOI register.</summary>
+    private const uint Version = 0x0105_0014;
 
     private const int RegId = 0x20;
     private const int RegVersion = 0x30;
@@ -220,7 +220,7 @@ internal sealed partial class LocalApic
     private static uint ReservedBits(int register) => register switch
     {
         RegTpr => 0xFFFF_FF00,
-        RegSvr => 0xFFFF_FC00,
+        RegSvr => 0xFFFF_EC00,
         RegDivide => 0xFFFF_FFF4,
         RegLvt => 0xFFF8_EF00,
         RegLvt + (LvtLint0 << 4) or RegLvt + (LvtLint1 << 4) => 0xFFFE_0800,
@@ -336,8 +336,8 @@ internal sealed partial class LocalApic
 
     private void WriteSvr(uint value)
     {
-        // Bit 9, focus checking, is kept; bit 12 is not offered in the version register.
-        Volatile.Write(ref _svr, value & 0x3FF);
+        // Bit 9 is focus checking, bit 12 EOI broadcast suppression.
+        Volatile.Write(ref _svr, value & 0x13FF);
         if ((value & 0x100) == 0)
         {
             for (int i = 0; i < _lvt.Length; i++)

@@ -12,6 +12,7 @@ internal sealed partial class LocalApic
     private const ulong BaseX2 = 1 << 10;
     private const ulong BaseEnable = 1 << 11;
     private const uint LvtMasked = 1 << 16;
+    private const uint SuppressEoiBroadcast = 1 << 12;
     private const uint EsrSendIllegal = 0x20;
     private const uint EsrReceiveIllegal = 0x40;
 
@@ -167,6 +168,9 @@ internal sealed partial class LocalApic
         return true;
     }
 
+    /// <summary>Pending and in-service vectors, for a person.</summary>
+    public string Describe() => $"IRR {Vectors(_irr)}, ISR {Vectors(_isr)}, TPR {_tpr:x}";
+
     /// <summary>Is there anything that AcknowledgeInterrupt would return?</summary>
     public bool HasDeliverable => DeliverableVector() >= 0 || IsExternalDeliverable;
 
@@ -213,7 +217,9 @@ internal sealed partial class LocalApic
 
         uint bit = 1u << (vector & 31);
         _isr[vector >> 5] &= ~bit;
-        if ((Volatile.Read(ref _tmr[vector >> 5]) & bit) != 0)
+
+        // Intel SDM Vol. 3A, 11.8.5: with suppression the guest writes the IOAPIC's EOI register itself.
+        if ((Volatile.Read(ref _tmr[vector >> 5]) & bit) != 0 && (_svr & SuppressEoiBroadcast) == 0)
         {
             _bus.RaiseEndOfInterrupt((byte)vector);
         }
@@ -305,6 +311,11 @@ internal sealed partial class LocalApic
             return inService > (_tpr & 0xF0) ? inService : _tpr;
         }
     }
+
+    private static string Vectors(uint[] bits) =>
+        string.Join(' ', Enumerable.Range(0, 256).Where(v => (bits[v >> 5] & (1u << (v & 31))) != 0).Select(v => $"{v:x}")) is { Length: > 0 } list
+            ? list
+            : "none";
 
     private static int Highest(uint[] bits)
     {

@@ -38,6 +38,10 @@ public sealed partial class Partition
         vpIndex < (uint)_processors.Length && _processors[vpIndex].Synic is { } synic && synic.SignalEvent(sint, flag);
 
     /// <inheritdoc/>
+    public bool AssertSint(uint vpIndex, byte sint) =>
+        vpIndex < (uint)_processors.Length && _processors[vpIndex].Synic is { } synic && synic.AssertSint(sint);
+
+    /// <inheritdoc/>
     public void DiscardMessages(byte sint)
     {
         foreach (VirtualProcessor processor in _processors)

@@ -8,7 +8,7 @@ namespace Sharpvisor.Hypervisor;
 /// A partition. Public members are thread-safe unless they say otherwise. Create it, set the devices up, set the boot
 /// processor's registers, <see cref="Start"/>, then take exits with <see cref="WaitForExit"/>.
 /// </summary>
-public sealed partial class Partition : IPowerControl, IApicBus, ISynicPorts, IDisposable
+public sealed partial class Partition : IPowerControl, IApicBus, ISynicPorts, ISintWires, IDisposable
 {
     private const int MaxQueuedExits = 16;
     private readonly VirtualProcessor[] _processors;

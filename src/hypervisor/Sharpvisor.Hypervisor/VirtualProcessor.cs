@@ -1,5 +1,6 @@
 // One virtual processor: its host thread, the loop around the engine, HLT, and the INIT/SIPI state machine
 // (Intel SDM Vol. 3A, 9.4 and 11.4.7).
+using System.Globalization;
 using Sharpvisor.Core;
 
 namespace Sharpvisor.Hypervisor;
@@ -22,6 +23,7 @@ public sealed partial class VirtualProcessor : ILocalApicOwner
     private bool _waitForStartup;
     private Suspension _suspension;
     private bool _idleRequested;
+    private readonly Lock _nmiLock = new();
     private bool _secondNmi;
     private long _runNanoseconds;
     private long _runStart = -1;
@@ -72,6 +74,16 @@ public sealed partial class VirtualProcessor : ILocalApicOwner
     /// <summary>Guest instructions retired so far (approximate while running).</summary>
     public long Instructions => _engine.Instructions;
 
+    /// <summary>One line for a person: where the VP is and what it waits for. Exact only while it does not run.</summary>
+    public string Describe()
+    {
+        ref VpState state = ref Registers.State;
+        string activity = _waitForStartup ? "waits for SIPI" : _suspension != Suspension.None ? _suspension.ToString() : "runs";
+        return string.Create(
+            CultureInfo.InvariantCulture,
+            $"VP {Index}: {activity}, RIP {state.Rip:x}, RSP {Registers[Gpr.Rsp]:x}, RFLAGS {state.RFlags:x}, events {Registers.PendingEvents}, {Apic.Describe()}");
+    }
+
     internal LocalApic Apic { get; }
 
     /// <summary>Null without the Hyper-V interface.</summary>
@@ -115,14 +127,15 @@ public sealed partial class VirtualProcessor : ILocalApicOwner
 
     internal void Notify(VpEvents events)
     {
-        if ((events & VpEvents.Nmi) != 0 && (Registers.PendingEvents & VpEvents.Nmi) != 0 && Registers.State.NmiBlocked == 0)
+        if ((events & VpEvents.Nmi) != 0)
         {
-            // Two NMIs before the first is taken are two (Intel SDM Vol. 3A, 6.7.1: one in service, one latched).
-            Volatile.Write(ref _secondNmi, true);
-            events = VpEvents.Interrupt;
+            KickNmi();
+        }
+        else
+        {
+            _engine.Kick(events);
         }
 
-        _engine.Kick(events);
         Interlocked.MemoryBarrier();
         if (Volatile.Read(ref _waiting))
         {
@@ -130,6 +143,22 @@ public sealed partial class VirtualProcessor : ILocalApicOwner
             {
                 Monitor.PulseAll(_gate);
             }
+        }
+    }
+
+    private void KickNmi()
+    {
+        // Two senders that both found none pending would become one NMI.
+        lock (_nmiLock)
+        {
+            bool pending = (Registers.PendingEvents & VpEvents.Nmi) != 0 && Registers.State.NmiBlocked == 0;
+            if (pending)
+            {
+                // Two NMIs before the first is taken are two (Intel SDM Vol. 3A, 6.7.1: one in service, one latched).
+                Volatile.Write(ref _secondNmi, true);
+            }
+
+            _engine.Kick(pending ? VpEvents.Interrupt : VpEvents.Nmi);
         }
     }
 

@@ -103,6 +103,8 @@ public sealed class Chipset : IDisposable
         new AcpiTables(identity, _options.Processors, _options.Integration).Write(_memory);
         Smbios.Write(_memory, identity, _options.VmId, _options.Processors);
         WriteBiosDataArea();
+        BiosServices.Write(_memory);
+        BiosServices.Start(_pic, _pit);
     }
 
     /// <summary>Resets every device, as the machine's RESET# line does. VPs must be stopped.</summary>

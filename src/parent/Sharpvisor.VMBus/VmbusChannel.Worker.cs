@@ -141,7 +141,8 @@ public sealed partial class VmbusChannel : IThreadPoolWorkItem
         }
         catch (Exception e)
         {
-            Fault($"handler failed: {e}");
+            // A bug of ours, not the guest's doing: said to whoever listens, even when not every message is traced.
+            Fault($"handler failed: {e}", isOurs: true);
             return false;
         }
     }
@@ -322,11 +323,11 @@ public sealed partial class VmbusChannel : IThreadPoolWorkItem
         }
     }
 
-    private void Fault(string reason)
+    private void Fault(string reason, bool isOurs = false)
     {
         _faulted = true;
         _counters.Faults.Increment();
-        if (_host.TraceEnabled)
+        if (isOurs || _host.TraceEnabled)
         {
             _host.Trace($"vmbus {Offer.Name} relid {Relid}: channel given up: {reason}");
         }

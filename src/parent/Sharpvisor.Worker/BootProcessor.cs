@@ -30,4 +30,19 @@ internal static class BootProcessor
 
         registers.Segment(Segment.Tr) = boot.Task;
     }
+
+    /// <summary>
+    /// The memory types that firmware sets on every processor (Intel SDM Vol. 3A, 12.11): without them Linux finds MTRRs
+    /// disabled and gives up PAT too (arch/x86/mm/pat/memtype.c). INIT keeps them.
+    /// </summary>
+    public static void SetMemoryTypes(VpRegisters registers)
+    {
+        const ulong writeBack = 0x0606_0606_0606_0606;
+        const ulong enabledFixedWriteBack = 0xC06;
+        const int fixed16KOfA0000 = 2;
+        Span<ulong> ranges = VpMtrrs.FixedRanges(registers);
+        ranges.Fill(writeBack);
+        ranges[fixed16KOfA0000] = 0;
+        registers.State.MtrrDefType = enabledFixedWriteBack;
+    }
 }

@@ -56,6 +56,7 @@ public sealed class VirtualMachine : IDisposable
                 Com1Output = options.SerialOutput,
                 DebugExit = options.DebugExit,
                 FwCfg = options.DebugExit,
+                TestDevices = options.TestDevices,
                 VmId = Guid.NewGuid(),
             },
             _memory,
@@ -72,6 +73,10 @@ public sealed class VirtualMachine : IDisposable
         {
             _vmbus = new VmbusServer(_memory, _partition, Statistics, options.Trace);
             _disks.OfferSynthetic(_vmbus, options.Processors, Statistics);
+            if (options.TestDevices)
+            {
+                _ = new HypervTestDevice(bus, _partition, _partition);
+            }
         }
 
         try
@@ -115,6 +120,23 @@ public sealed class VirtualMachine : IDisposable
     /// <summary>Ends the VM as pulling its plug would. <see cref="Completion"/> follows.</summary>
     public void Stop() => _partition.Stop();
 
+    /// <summary>Attaches a disk to the synthetic SCSI controller while the VM runs; the guest is told to look. Returns its LUN.</summary>
+    /// <exception cref="VmConfigurationException">The disk cannot be used, or the VM has no such controller.</exception>
+    public int AddDisk(DiskOptions disk)
+    {
+        ArgumentNullException.ThrowIfNull(disk);
+        return _disks.Add(disk);
+    }
+
+    /// <summary>
+    /// Takes a disk away from the synthetic SCSI controller, whether or not the guest still uses it; returns when its file is
+    /// closed. LUNs count from 0 in the order of <see cref="VmOptions.Disks"/>. False: there is none with this LUN.
+    /// </summary>
+    public bool RemoveDisk(int lun) => _disks.Remove(lun);
+
+    /// <summary>A line a VP for a person who wonders what the guest is doing.</summary>
+    public IReadOnlyList<string> DescribeProcessors() => [.. _partition.Processors.Select(p => p.Describe())];
+
     /// <summary>Writes all counters as JSON (see <see cref="VmStatisticsReport"/>).</summary>
     public void WriteStatistics(Stream stream) => VmStatisticsReport.Write(
         stream, Statistics, _wallClock.Elapsed, _partition.Processors.Select(p => p.Instructions).ToArray());
@@ -137,6 +159,11 @@ public sealed class VirtualMachine : IDisposable
         try
         {
             _chipset.RunFirmware();
+            foreach (VirtualProcessor processor in _partition.Processors)
+            {
+                BootProcessor.SetMemoryTypes(processor.Registers);
+            }
+
             BootProcessor.Apply(_images.Load(_memory, _options.CommandLine), _partition.Processors[0].Registers);
         }
         catch (BootException e)
@@ -161,7 +188,7 @@ public sealed class VirtualMachine : IDisposable
                     result = Crashed(exit);
                     break;
                 case PartitionExitReason.Reset when crash is null:
-                    Reset();
+                    result = Reset();
                     break;
                 default:
                     result = ToResult(exit);
@@ -175,13 +202,24 @@ public sealed class VirtualMachine : IDisposable
         _completion.SetResult(result);
     }
 
-    private void Reset()
+    /// <returns>Null when the guest runs again.</returns>
+    private VmResult? Reset()
     {
-        _partition.ResetAll();
-        _vmbus?.Reset();
-        _chipset.Reset();
-        LoadGuest();
-        _partition.Resume();
+        try
+        {
+            _partition.ResetAll();
+            _vmbus?.Reset();
+            _chipset.Reset();
+            LoadGuest();
+            _partition.Resume();
+            return null;
+        }
+#pragma warning disable CA1031 // A failure of the worker ends this VM in order, not the process: nobody catches above this thread.
+        catch (Exception failure)
+#pragma warning restore CA1031
+        {
+            return ToResult(new PartitionExit(PartitionExitReason.Failure, Message: failure.ToString()));
+        }
     }
 
     private static IVpEngineFactory CreateEngineFactory(EngineKind engine) =>

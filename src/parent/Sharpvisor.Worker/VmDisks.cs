@@ -13,6 +13,10 @@ internal sealed class VmDisks : IDisposable
 {
     private const int IdePlaces = 4;
     private readonly List<(DiskOptions Options, IDisk Disk)> _disks = [];
+    private readonly Dictionary<int, IDisk> _attached = [];
+    private readonly Lock _lock = new();
+    private StorVsp? _scsi;
+    private bool _disposed;
 
     /// <exception cref="VmConfigurationException">A disk cannot be used; nothing stays open.</exception>
     public VmDisks(VmOptions options)
@@ -82,7 +86,8 @@ internal sealed class VmDisks : IDisposable
         {
             if (options.Controller == DiskController.Scsi)
             {
-                _ = scsi.TryAdd(lun++, IsOptical(disk) ? new ScsiDvd(disk) : new ScsiDisk(disk));
+                _attached[lun] = disk;
+                _ = scsi.TryAdd(lun++, LogicalUnit(disk));
             }
             else
             {
@@ -97,15 +102,74 @@ internal sealed class VmDisks : IDisposable
         }
 
         bus.Offer(scsi);
+        _scsi = scsi;
+    }
+
+    /// <summary>Opens a disk and attaches it to the running VM's synthetic SCSI controller; returns its LUN.</summary>
+    /// <exception cref="VmConfigurationException">It cannot be used.</exception>
+    public int Add(DiskOptions options)
+    {
+        if (options.Controller != DiskController.Scsi || _scsi is not { } scsi)
+        {
+            throw new VmConfigurationException($"--disk {options.Path}: only a synthetic SCSI controller takes disks while its VM runs");
+        }
+
+        lock (_lock)
+        {
+            ObjectDisposedException.ThrowIf(_disposed, this);
+            int lun = Enumerable.Range(0, StorVsp.MaxLuns).FirstOrDefault(l => !_attached.ContainsKey(l), -1);
+            if (lun < 0)
+            {
+                throw new VmConfigurationException($"--disk: more than {StorVsp.MaxLuns} disks with controller=scsi");
+            }
+
+            IDisk disk;
+            try
+            {
+                disk = DiskImage.Open(options.Path, options.ReadOnly);
+            }
+            catch (DiskException e)
+            {
+                throw new VmConfigurationException(e.Message);
+            }
+
+            _disks.Add((options, disk));
+            _attached[lun] = disk;
+            _ = scsi.TryAdd(lun, LogicalUnit(disk));
+            return lun;
+        }
+    }
+
+    /// <summary>Detaches a disk of the synthetic SCSI controller and closes its file. False when there is none with this LUN.</summary>
+    public bool Remove(int lun)
+    {
+        lock (_lock)
+        {
+            if (_disposed || !_attached.Remove(lun, out IDisk? disk))
+            {
+                return false;
+            }
+
+            _scsi?.Remove(lun);
+            _disks.RemoveAll(d => d.Disk == disk);
+            disk.Dispose();
+            return true;
+        }
     }
 
     public void Dispose()
     {
-        foreach ((_, IDisk disk) in _disks)
+        lock (_lock)
         {
-            disk.Dispose();
+            _disposed = true;
+            foreach ((_, IDisk disk) in _disks)
+            {
+                disk.Dispose();
+            }
         }
     }
+
+    private static IScsiTarget LogicalUnit(IDisk disk) => IsOptical(disk) ? new ScsiDvd(disk) : new ScsiDisk(disk);
 
     private static bool IsOptical(IDisk disk) => disk.LogicalSectorBytes == DiskImage.OpticalSectorBytes;
 }

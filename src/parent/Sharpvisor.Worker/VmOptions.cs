@@ -51,6 +51,9 @@ public sealed record VmOptions
     /// <summary>The test guests' exit device at port 0xF4.</summary>
     public bool DebugExit { get; init; }
 
+    /// <summary>The devices that CPU and interrupt controller test guests drive: pc-testdev and hyperv-testdev of qemu.</summary>
+    public bool TestDevices { get; init; }
+
     public Stream SerialOutput { get; init; } = Stream.Null;
 
     /// <summary>Bytes for COM1's receiver; null: none.</summary>

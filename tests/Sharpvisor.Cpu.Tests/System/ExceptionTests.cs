@@ -159,4 +159,21 @@ public sealed unsafe class ExceptionTests : IDisposable
         Exceptions.Deliver(_m.Vp);
         Assert.True(_m.Vp.TripleFault);
     }
+
+    [Fact]
+    public void A_new_stack_without_room_is_SS_with_its_selector()
+    {
+        _m.Protected();
+        // 38: data, DPL 0, limit 0. 40: call gate, DPL 3, to 08:50000.
+        _m.Write(Machine.Gdt + 0x38, 0x0040_9300_0000_0000UL);
+        _m.Write(Machine.Gdt + 0x40, 0x0005_EC00_0008_0000UL);
+        _m.Write(Machine.Tss + 4, 0x7_0000u);
+        _m.Write(Machine.Tss + 8, 0x38u);
+        _m.S->Cpl = 3;
+        VpState.Seg(_m.S, Segment.Cs)->Selector = 0x1B;
+        VpState.Seg(_m.S, Segment.Ss)->Selector = 0x23;
+        _m.Changed();
+        Assert.False(FarTransfer.Go(_m.S, 0x43, 0, 4, call: true, 0x102));
+        Assert.Equal(0x38u, _m.TakeError(Vector.SS));
+    }
 }

@@ -192,4 +192,71 @@ public sealed unsafe class SystemInstructionTests : IDisposable
         Assert.Equal(0x9001u, _m.Read<uint>(newTss + 0x20));
         Assert.Equal(0x89, _m.Read<byte>(Machine.Gdt + 0x4D));
     }
+
+    [Fact]
+    public void CLAC_and_STAC_need_the_feature_but_not_CR4_SMAP()
+    {
+        _m.Long();
+        // stac; hlt
+        Assert.Equal(VpExit.Halt, _m.Run(0x0F, 0x01, 0xCB, 0xF4));
+        Assert.NotEqual(0UL, _m.S->RFlags & RFlag.AC);
+    }
+
+    [Fact]
+    public void A_GS_nullified_by_IRET_keeps_its_base()
+    {
+        _m.Long();
+        _m.Gate64(13, 0x50100);
+        Assert.True(_m.Memory.TryWrite(0x50100, new byte[] { 0xF4 }));
+        _m.Write(Machine.Tss + 4, 0x7_0000UL);
+        ulong frame = Machine.Stack - 40;
+        _m.Write(frame, 0x50200UL);
+        _m.Write(frame + 8, 0x33UL);
+        _m.Write(frame + 16, 0x2UL);
+        _m.Write(frame + 24, 0x6_8000UL);
+        _m.Write(frame + 32, 0x23UL);
+        VpState.Seg(_m.S, Segment.Gs)->Base = 0x7_1000;
+        _m.Write(0x7_1008, 0x1234UL);
+        // mov rbx, gs:[8]; hlt
+        Assert.True(_m.Memory.TryWrite(0x50200, new byte[] { 0x65, 0x48, 0x8B, 0x1C, 0x25, 8, 0, 0, 0, 0xF4 }));
+        _m.S->Gpr[4] = frame;
+        Assert.Equal(VpExit.Halt, _m.Run(0x48, 0xCF));
+        Assert.Equal(0, VpState.Seg(_m.S, Segment.Gs)->Selector);
+        Assert.Equal(0x1234UL, _m.S->Gpr[3]);
+    }
+
+    [Theory]
+    [InlineData(new byte[] { 0x50 }, 12)]
+    [InlineData(new byte[] { 0x58 }, 12)]
+    [InlineData(new byte[] { 0xC3 }, 12)]
+    [InlineData(new byte[] { 0xE8, 0, 0, 0, 0 }, 12)]
+    [InlineData(new byte[] { 0x48, 0x8B, 0x04, 0x24 }, 12)]
+    [InlineData(new byte[] { 0x48, 0x8B, 0x45, 0x00 }, 12)]
+    [InlineData(new byte[] { 0x48, 0x8B, 0x03 }, 13)]
+    [InlineData(new byte[] { 0xFF, 0x33 }, 13)]
+    public void A_non_canonical_address_is_SS_on_the_stack_and_GP_elsewhere(byte[] code, byte vector)
+    {
+        ArgumentNullException.ThrowIfNull(code);
+        _m.Long();
+        _m.Gate64(vector, 0x50100, ist: 1);
+        _m.Write(Machine.Tss + 0x24, 0x7_0000UL);
+        Assert.True(_m.Memory.TryWrite(0x50100, new byte[] { 0xF4 }));
+        _m.S->Gpr[3] = _m.S->Gpr[4] = _m.S->Gpr[5] = 0x8000_0000_0000_0000;
+        Assert.Equal(VpExit.Halt, _m.Run(code));
+        Assert.Equal(Machine.Code, _m.Read<ulong>(0x7_0000 - 40));
+    }
+
+    [Fact]
+    public void An_instruction_of_more_than_15_bytes_is_GP()
+    {
+        _m.Long();
+        _m.Gate64(13, 0x50100);
+        Assert.True(_m.Memory.TryWrite(0x50100, new byte[] { 0xF4 }));
+        byte[] code = new byte[17];
+        code.AsSpan().Fill(0x66);
+        code[15] = 0x90;
+        Assert.Equal(VpExit.Halt, _m.Run(code));
+        Assert.Equal(0UL, _m.Read<ulong>(_m.S->Gpr[4]));
+        Assert.Equal(Machine.Code, _m.Read<ulong>(_m.S->Gpr[4] + 8));
+    }
 }

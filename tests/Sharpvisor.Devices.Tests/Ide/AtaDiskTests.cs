@@ -289,6 +289,22 @@ public sealed class AtaDiskTests : IDisposable
     }
 
     [Fact]
+    public void A_disk_that_is_busy_ignores_DEVICE_RESET()
+    {
+        var gate = new TaskCompletionSource();
+        _disk.Gate = gate.Task;
+        _board.Lba28(0, 1);
+        _board.Out(7, 0x20);
+        _board.Out(7, 0x08);
+        Assert.Equal(IdeBoard.Bsy, _board.AlternateStatus() & IdeBoard.Bsy);
+        // Were it not busy now, a second transfer would start on top of the first.
+        _board.Out(7, 0x20);
+        gate.SetResult();
+        Assert.Equal(IdeBoard.Drq, _board.Wait() & IdeBoard.Drq);
+        Assert.Equal(_disk.Content[..512], _board.ReadData(512));
+    }
+
+    [Fact]
     public void Interrupts_wait_while_nIEN_is_set_and_go_with_a_read_of_status()
     {
         _board.OutControl(2);

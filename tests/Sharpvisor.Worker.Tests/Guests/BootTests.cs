@@ -9,7 +9,7 @@ public sealed class BootTests
         echo "clocksource: $(cat /sys/devices/system/clocksource/clocksource0/current_clocksource)"
         modprobe hv_vmbus
         echo "processors: $(nproc)"
-        dmesg | grep -i -e hyper -e vmbus
+        dmesg | grep -i -e hyper -e vmbus -e x86.PAT
         """;
 
     [Theory]
@@ -27,6 +27,7 @@ public sealed class BootTests
             .AssertPrinted("Hypervisor detected: Microsoft Hyper-V")
             .AssertPrinted("clocksource: hyperv_clocksource_tsc_page")
             .AssertPrinted($"processors: {processors}")
+            .AssertPrinted("x86/PAT: Configuration")
             .AssertPrinted("hv_vmbus: Vmbus version:5.");
     }
 

@@ -117,6 +117,28 @@ public sealed class DiskTests : IDisposable
     }
 
     [Fact]
+    public async Task A_btrfs_file_system_used_in_the_guest_passes_its_check_on_the_host()
+    {
+        string image = Path.Combine(_directory, "btrfs.img");
+        using (FileStream file = File.Create(image))
+        {
+            file.SetLength(256 << 20);
+        }
+
+        await RunToolAsync("/sbin/mkfs.btrfs", "-q", image);
+        GuestRun run = await GuestRun.BootAsync(
+            KernelFlavour.Cloud,
+            LoadSynthetic + "; modprobe btrfs" + WaitForDisk + """
+            mount -t btrfs /dev/sda /mnt && for i in $(seq 60); do mkdir -p /mnt/d$((i % 7)); cp /bin/busybox /mnt/d$((i % 7))/f$((i % 20)); done
+            rm -r /mnt/d3; sync; umount /mnt && echo UNMOUNTED
+            """,
+            o => o with { Disks = [new DiskOptions(image, DiskController.Scsi, false)], Processors = 2 });
+
+        run.AssertPoweredOff().AssertPrinted("UNMOUNTED");
+        await RunToolAsync("btrfs", "check", "--readonly", "--check-data-csum", image);
+    }
+
+    [Fact]
     public async Task The_integration_drivers_unload_and_load_ten_times()
     {
         string image = Path.Combine(_directory, "disk.img");
@@ -132,7 +154,8 @@ public sealed class DiskTests : IDisposable
                 rmmod hv_storvsc && rmmod hv_vmbus || { echo STUCK; poweroff -f; }
             done
             """,
-            o => o with { Disks = [new DiskOptions(image, DiskController.Scsi, false)] });
+            o => o with { Disks = [new DiskOptions(image, DiskController.Scsi, false)] },
+            timeoutSeconds: 120);
 
         run.AssertPoweredOff().AssertPrinted("round 10 read");
     }

@@ -22,14 +22,15 @@ internal sealed record GuestRun(string Console, VmResult? Result, IReadOnlyDicti
         Func<VmOptions, VmOptions>? configure = null,
         Action<CpioArchive>? customize = null,
         int timeoutSeconds = 300,
-        Action<VirtualMachine>? started = null)
+        Action<VirtualMachine>? started = null,
+        IReadOnlyList<string>? modules = null)
     {
         LinuxGuest guest = Guest(flavour);
         using var console = new MemoryStream();
         var options = new VmOptions
         {
             KernelPath = guest.KernelPath,
-            ExtraInitrd = guest.BuildInitramfs(script, customize),
+            ExtraInitrd = guest.BuildInitramfs(script, customize, modules),
             CommandLine = "console=ttyS0 panic=-1",
             SerialOutput = Stream.Synchronized(console),
         };

@@ -8,6 +8,7 @@ namespace Sharpvisor.Cpu.Decode;
 internal sealed unsafe class BlockDecoder
 {
     public const int MaxOps = 48;
+    public const int MaxInstructionBytes = 15;
     /// <summary>Enough for most blocks; a longer one is split.</summary>
     public const int WindowBytes = 512;
 
@@ -59,6 +60,11 @@ internal sealed unsafe class BlockDecoder
             op->Index16 = (ushort)(count + 1);
             op->HeaderDistance = (ushort)(count + 1);
             open = OpBuilder.Build(op, in instruction, (int)bits);
+            if (instruction.Code == Code.INVALID && _reader.Position - consumed == MaxInstructionBytes)
+            {
+                op->Handler = &Branch.TooLong;
+            }
+
             consumed += Math.Max(1, instruction.Length);
             op++;
             count++;

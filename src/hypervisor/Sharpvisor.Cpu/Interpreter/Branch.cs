@@ -11,6 +11,9 @@ internal static unsafe class Branch
     /// <summary>No handler, or an invalid encoding.</summary>
     public static Op* Undefined(VpState* s, Op* op) => Faults.UndefinedOpcode(s, op);
 
+    /// <summary>More than 15 bytes (Intel SDM Vol. 2A, 2.3.11).</summary>
+    public static Op* TooLong(VpState* s, Op* op) => Faults.GeneralProtection(s, op);
+
     /// <summary>Not an instruction: the block is at its end, the code goes on.</summary>
     public static Op* Continue(VpState* s, Op* op) => Jump(s, op, s->Gpr[17] + op->PageOffset);
 
@@ -94,6 +97,7 @@ internal static unsafe class Branch
         ulong rsp = s->Gpr[4] - 8;
         if (!GuestAccess.Store(s, rsp, Next(s, op)))
         {
+            _ = Faults.StackAccess(s);
             return null;
         }
 
@@ -132,6 +136,7 @@ internal static unsafe class Branch
         ulong rsp = s->Gpr[4];
         if (!GuestAccess.Load(s, rsp, out ulong target))
         {
+            _ = Faults.StackAccess(s);
             return null;
         }
 

@@ -1,6 +1,7 @@
 // Pushes and pops in every stack size (Intel SDM Vol. 1, 6.2.3: 64-bit mode 8 bytes, else by SS.B).
 using System.Runtime.CompilerServices;
 using Sharpvisor.Cpu.Decode;
+using Sharpvisor.Cpu.System;
 
 namespace Sharpvisor.Cpu.Interpreter;
 
@@ -22,7 +23,7 @@ internal static unsafe class Stack
             ulong rsp = s->Gpr[4] - (ulong)sizeof(T);
             if (!Sized<T>.Store(s, rsp, value))
             {
-                return false;
+                return Faults.StackAccess(s);
             }
 
             s->Gpr[4] = rsp;
@@ -45,7 +46,7 @@ internal static unsafe class Stack
     {
         if ((op->Flags & OpFlags.Long) != 0)
         {
-            return Sized<T>.Load(s, s->Gpr[4] + above, out value);
+            return Sized<T>.Load(s, s->Gpr[4] + above, out value) || Faults.StackAccess(s);
         }
 
         return TopLegacy<T>(s, op, above, out value);

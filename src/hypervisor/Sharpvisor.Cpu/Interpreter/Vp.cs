@@ -8,8 +8,7 @@ using Sharpvisor.Cpu.Translator;
 
 namespace Sharpvisor.Cpu.Interpreter;
 
-/// <summary>The interpreter engine of one VP. Partials: Code (blocks), Events (interrupts and
-/// requests of other threads), Translation.</summary>
+/// <summary>The engine of one VP. Partials: Code (blocks), Events (interrupts, requests of other threads), Step, Translation.</summary>
 internal sealed unsafe partial class Vp : IVpEngine
 {
     private readonly LazyFlags* _lazy;
@@ -121,12 +120,18 @@ internal sealed unsafe partial class Vp : IVpEngine
                 return VpExit.Halt;
             }
 
-            // Bit 1 of CheckedAccesses: data breakpoints are armed, and trap after the instruction that hits one.
-            bool single = (s->RFlags & Flags.TF) != 0 || s->InterruptShadow != 0 || (_engine->CheckedAccesses & 2) != 0;
             if (_dropBlocks)
             {
                 _dropBlocks = false;
                 DropBlocks();
+            }
+
+            bool single = ((s->RFlags & (Flags.TF | Flags.RF)) | s->InterruptShadow | _engine->Stepping) != 0;
+            if (single && !PrepareStep(s, out single))
+            {
+                // An execution breakpoint: RIP is exact already.
+                Exceptions.Deliver(this);
+                continue;
             }
 
             Op* op = EnterBlock(s, single);
@@ -152,10 +157,22 @@ internal sealed unsafe partial class Vp : IVpEngine
             _lazy->Instructions += op->Index16;
             if (_engine->Fault.Pending != 0)
             {
-                s->Rip = RipOf(s, op);
-                Exceptions.Deliver(this);
+                DeliverFault(s, op, RipOf(s, op));
             }
         }
+    }
+
+    [MethodImpl(MethodImplOptions.NoInlining)]
+    private void DeliverFault(VpState* s, Op* op, ulong rip)
+    {
+        if ((op->Flags & OpFlags.Memory) != 0 && op->Segment == (byte)Segment.Ss)
+        {
+            _ = Faults.StackAccess(s);
+        }
+
+        s->Rip = rip;
+        s->InterruptShadow = 0;
+        Exceptions.Deliver(this);
     }
 
     /// <summary>Runs ops until one returns null, and returns that one. Unrolled: each indirect call site predicts on its own.</summary>
@@ -186,44 +203,6 @@ internal sealed unsafe partial class Vp : IVpEngine
             {
                 return next;
             }
-        }
-    }
-
-    /// <summary>One instruction under RFLAGS.TF or in an interrupt shadow (Intel SDM Vol. 3A, 6.8.3 and 17.3.1.4).</summary>
-    private void StepOne(VpState* s, Op* op)
-    {
-        bool trap = (s->RFlags & Flags.TF) != 0;
-        uint shadow = s->InterruptShadow;
-        s->InterruptShadow = 0;
-        ulong rip = RipOf(s, op);
-        Op* next = op->Handler(s, op);
-        _lazy->Instructions++;
-        if (_engine->Fault.Pending != 0)
-        {
-            s->Rip = rip;
-            s->InterruptShadow = 0;
-            Exceptions.Deliver(this);
-            return;
-        }
-
-        if (next != null)
-        {
-            s->Rip = RipOf(s, next);
-        }
-
-        // An instruction that sets the shadow anew within a shadow does not extend it (STI; STI).
-        if (shadow != 0)
-        {
-            s->InterruptShadow = 0;
-        }
-
-        ulong causes = (trap ? 1UL << 14 : 0) | _engine->BreakpointHits;
-        if (causes != 0 && s->InterruptShadow == 0)
-        {
-            _engine->BreakpointHits = 0;
-            Halted = false;
-            Faults.RecordDebug(s, causes);
-            Exceptions.Deliver(this);
         }
     }
 

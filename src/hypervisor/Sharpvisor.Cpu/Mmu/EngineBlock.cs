@@ -13,7 +13,8 @@ internal struct PendingFault
     public byte Pending;
     public byte Vector;
     public byte HasErrorCode;
-    public byte Reserved;
+    /// <summary>Non-zero: a #GP for a non-canonical address, which is #SS when the access was to the stack.</summary>
+    public byte NonCanonical;
     public uint ErrorCode;
     /// <summary>The faulting linear address of a page fault; delivery puts it in CR2.</summary>
     public ulong Cr2;
@@ -35,6 +36,8 @@ internal unsafe struct EngineBlock
     public ulong TlbGeneration;
     /// <summary>Non-zero when DR7 arms a data or I/O breakpoint, or alignment checks are on: every access takes the slow path.</summary>
     public uint CheckedAccesses;
+    /// <summary>Non-zero when DR7 enables anything (bits below): instructions run one at a time.</summary>
+    public uint Stepping;
     /// <summary>Breakpoints hit by the current instruction: a #DB trap with these DR6 bits is due after it.</summary>
     public uint BreakpointHits;
     /// <summary>RIP after the far transfer being executed; a task switch saves it.</summary>
@@ -43,6 +46,11 @@ internal unsafe struct EngineBlock
     public ulong ExitFlags;
     public ulong ExitLink;
     public ulong ExitInstructions;
+
+    /// <summary><see cref="Stepping"/>: a data or I/O breakpoint traps after the instruction.</summary>
+    public const uint StepsForTraps = 1;
+    /// <summary><see cref="Stepping"/>: an execution breakpoint faults before the instruction.</summary>
+    public const uint StepsForExecution = 2;
 
     public static EngineBlock* Of(VpState* s) => (EngineBlock*)s->EnginePrivate;
 }

@@ -41,6 +41,8 @@ internal sealed unsafe class SoftMmu : IDisposable
         bool alignment = user && (_s->Cr0 & Cr0.AM) != 0 && (_s->RFlags & RFlag.AC) != 0;
         bool breakpoints = DebugRegisters.ArmsData(_s);
         _block->CheckedAccesses = (alignment ? 1u : 0) | (breakpoints ? 2u : 0);
+        _block->Stepping = (breakpoints || DebugRegisters.ArmsIo(_s) ? EngineBlock.StepsForTraps : 0)
+            | (DebugRegisters.ArmsExecution(_s) ? EngineBlock.StepsForExecution : 0);
         _current = data;
         _block->Tlb = _block->CheckedAccesses != 0 ? _checked.Entries : data.Entries;
         _system = (_s->Cr4 & Cr4.SMAP) != 0 ? _userPagesClosed : _supervisor;
@@ -327,7 +329,7 @@ internal sealed unsafe class SoftMmu : IDisposable
     {
         if (!Canonical(linear) || !Canonical(linear + (uint)bytes - 1))
         {
-            return Faults.Record(_s, Vector.GP, 0);
+            return Faults.RecordNonCanonical(_s);
         }
 
         if (_block->CheckedAccesses == 0)

@@ -44,6 +44,12 @@ internal static unsafe partial class Exceptions
         }
 
         int bytes = gate.Type >= Descriptor.CallGate32 ? 4 : 2;
+        if (Segments.IsVirtual8086(s) && cpl != 0)
+        {
+            // Vol. 3A, 21.3.1: the handler of virtual-8086 mode runs at CPL 0.
+            return Faults.Record(s, Vector.GP, Segments.Error(gate.GateSelector, e.Ext));
+        }
+
         return cpl < s->Cpl
             ? InnerFrame(s, e, gate, code, cpl, bytes)
             : SameLevelFrame(s, e, gate, code, bytes);
@@ -67,15 +73,28 @@ internal static unsafe partial class Exceptions
         SegmentRegister inner;
         Segments.Fill(&inner, selector, descriptor);
         Segments.SetCpl(s, cpl);
-        var stack = new StackFrame(s, inner, esp);
-        if (!stack.Push(bytes, old.Selector) || !stack.Push(bytes, oldRsp) || !PushReturn(s, ref stack, e, bytes))
+        var stack = new StackFrame(s, inner, esp, Segments.Error(selector, e.Ext));
+        bool fromVirtual = Segments.IsVirtual8086(s);
+        if ((fromVirtual && !PushSegments(s, ref stack, bytes)) || !stack.Push(bytes, old.Selector) || !stack.Push(bytes, oldRsp) || !PushReturn(s, ref stack, e, bytes))
         {
             return false;
         }
 
         *VpState.Seg(s, Segment.Ss) = inner;
+        if (fromVirtual)
+        {
+            foreach (Segment segment in (ReadOnlySpan<Segment>)[Segment.Gs, Segment.Fs, Segment.Ds, Segment.Es])
+            {
+                Segments.FillNull(VpState.Seg(s, segment), 0);
+            }
+        }
+
         return FinishLegacy(s, ref stack, gate, code, cpl, bytes);
     }
+
+    private static bool PushSegments(VpState* s, ref StackFrame stack, int bytes)
+        => stack.Push(bytes, VpState.Seg(s, Segment.Gs)->Selector) && stack.Push(bytes, VpState.Seg(s, Segment.Fs)->Selector)
+            && stack.Push(bytes, VpState.Seg(s, Segment.Ds)->Selector) && stack.Push(bytes, VpState.Seg(s, Segment.Es)->Selector);
 
     private static bool PushReturn(VpState* s, ref StackFrame stack, in Event e, int bytes)
     {

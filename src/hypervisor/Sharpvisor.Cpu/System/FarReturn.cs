@@ -17,7 +17,7 @@ internal static unsafe class FarReturn
         }
 
         stack.Skip(release);
-        if (!Segments.IsProtected(s))
+        if (Segments.IsRealStyle(s))
         {
             return ReturnReal(s, ref stack, (ushort)cs, rip);
         }
@@ -44,8 +44,13 @@ internal static unsafe class FarReturn
     public static bool Iret(VpState* s, int bytes)
     {
         var stack = new StackFrame(s);
-        bool protectedMode = Segments.IsProtected(s);
+        bool protectedMode = !Segments.IsRealStyle(s);
         ulong rflags = Flags.Read(s);
+        if (!VirtualMayTouchIf(s))
+        {
+            return Faults.Record(s, Vector.GP, 0);
+        }
+
         if (protectedMode && (rflags & RFlag.NT) != 0)
         {
             return Segments.IsLongMode(s) ? Faults.Record(s, Vector.GP, 0) : TaskReturn(s);
@@ -67,10 +72,9 @@ internal static unsafe class FarReturn
             return Finish(s, rflags, flags, mask);
         }
 
-        // Virtual-8086 mode is not offered (CPUID VME is clear).
-        if (bytes >= 4 && (flags & RFlag.VM) != 0 && s->Cpl == 0 && !Segments.IsLongMode(s))
+        if (bytes == 4 && (flags & RFlag.VM) != 0 && s->Cpl == 0 && !Segments.IsLongMode(s))
         {
-            return Faults.Record(s, Vector.UD);
+            return ReturnVirtual(s, ref stack, (ushort)cs, rip, flags);
         }
 
         ushort selector = (ushort)cs;
@@ -90,6 +94,10 @@ internal static unsafe class FarReturn
             && ReturnOuter(s, selector, code, rip, (ushort)ss, rsp, 0)
             && Finish(s, rflags, flags, mask);
     }
+
+    /// <summary>False: virtual-8086 mode with an IOPL below 3, where INT n and IRET are #GP(0) (Intel SDM Vol. 3A, 21.2.8).</summary>
+    public static bool VirtualMayTouchIf(VpState* s)
+        => !Segments.IsVirtual8086(s) || (s->RFlags & RFlag.IOPL) == RFlag.IOPL;
 
     /// <summary>Flags that IRET and POPF of this size may change at the current CPL.</summary>
     public static ulong FlagsMask(VpState* s, int bytes)
@@ -121,6 +129,38 @@ internal static unsafe class FarReturn
         s->InterruptShadow = 0;
         Segments.ContextChanged(s);
         return true;
+    }
+
+    // Vol. 2A, IRET, RETURN-TO-VIRTUAL-8086-MODE: the stack holds ESP, SS, ES, DS, FS and GS as well.
+    private static bool ReturnVirtual(VpState* s, ref StackFrame stack, ushort cs, ulong rip, ulong flags)
+    {
+        ReadOnlySpan<Segment> order = [Segment.Ss, Segment.Es, Segment.Ds, Segment.Fs, Segment.Gs];
+        Span<ushort> selectors = stackalloc ushort[5];
+        if (!stack.Pop(4, out ulong esp))
+        {
+            return false;
+        }
+
+        for (int i = 0; i < order.Length; i++)
+        {
+            if (!stack.Pop(4, out ulong selector))
+            {
+                return false;
+            }
+
+            selectors[i] = (ushort)selector;
+        }
+
+        Segments.FillVirtual(VpState.Seg(s, Segment.Cs), cs);
+        for (int i = 0; i < order.Length; i++)
+        {
+            Segments.FillVirtual(VpState.Seg(s, order[i]), selectors[i]);
+        }
+
+        s->Gpr[4] = (uint)esp;
+        s->Rip = (ushort)rip;
+        s->Cpl = 3;
+        return Finish(s, 2, flags, RFlag.Defined);
     }
 
     private static bool ReturnReal(VpState* s, ref StackFrame stack, ushort selector, ulong rip)

@@ -10,7 +10,7 @@ internal static unsafe class FarTransfer
     /// <param name="nextRip">The return address of a call.</param>
     public static bool Go(VpState* s, ushort selector, ulong offset, int bytes, bool call, ulong nextRip)
     {
-        if (!Segments.IsProtected(s))
+        if (Segments.IsRealStyle(s))
         {
             return GoReal(s, selector, offset, bytes, call, nextRip);
         }
@@ -240,7 +240,7 @@ internal static unsafe class FarTransfer
         SegmentRegister inner;
         Segments.Fill(&inner, stackSelector, descriptor);
         Segments.SetCpl(s, cpl);
-        var stack = new StackFrame(s, inner, esp);
+        var stack = new StackFrame(s, inner, esp, Segments.Error(stackSelector, 0));
         if (!stack.Push(bytes, old.Selector) || !stack.Push(bytes, oldRsp))
         {
             return false;

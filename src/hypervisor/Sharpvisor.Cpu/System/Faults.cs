@@ -47,6 +47,30 @@ internal static unsafe class Faults
         return false;
     }
 
+    /// <summary>
+    /// A data access to a non-canonical address: #GP(0), or #SS(0) when it turns out to be the stack's (Intel SDM Vol. 1,
+    /// 3.3.7.1). See <see cref="StackAccess"/>.
+    /// </summary>
+    public static bool RecordNonCanonical(VpState* s)
+    {
+        Record(s, Vector.GP, 0);
+        EngineBlock.Of(s)->Fault.NonCanonical = 1;
+        return false;
+    }
+
+    /// <summary>The access that just failed was to the stack. Always false.</summary>
+    [MethodImpl(MethodImplOptions.NoInlining)]
+    public static bool StackAccess(VpState* s)
+    {
+        PendingFault* fault = &EngineBlock.Of(s)->Fault;
+        if (fault->NonCanonical != 0)
+        {
+            fault->Vector = Vector.SS;
+        }
+
+        return false;
+    }
+
     /// <summary>A page fault: CR2 is loaded when it is delivered.</summary>
     public static bool RecordPageFault(VpState* s, ulong linear, uint errorCode)
     {

@@ -73,6 +73,6 @@ internal static unsafe class HandlerTools
     public static bool UmipAllows(VpState* s)
         => s->Cpl == 0 || (s->Cr4 & Cr4.UMIP) == 0 || Faults.Record(s, Vector.GP, 0);
 
-    /// <summary>Instructions that real mode does not know.</summary>
-    public static bool ProtectedOnly(VpState* s) => Segments.IsProtected(s) || Faults.Record(s, Vector.UD);
+    /// <summary>Instructions that real and virtual-8086 mode do not know.</summary>
+    public static bool ProtectedOnly(VpState* s) => !Segments.IsRealStyle(s) || Faults.Record(s, Vector.UD);
 }

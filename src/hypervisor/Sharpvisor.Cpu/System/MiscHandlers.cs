@@ -124,7 +124,7 @@ internal static unsafe class MiscHandlers
         if ((s->RFlags & RFlag.IF) == 0)
         {
             s->RFlags |= RFlag.IF;
-            s->InterruptShadow = 1;
+            s->InterruptShadow = InterruptShadow.Sti;
         }
 
         return HandlerTools.EndBlock(s, op);
@@ -251,7 +251,8 @@ internal static unsafe class MiscHandlers
 
     private static Op* SetAc(VpState* s, Op* op, ulong ac)
     {
-        if (s->Cpl != 0 || (s->Cr4 & Cr4.SMAP) == 0)
+        // Intel SDM Vol. 2A, CLAC: the feature must exist, not be on.
+        if (s->Cpl != 0)
         {
             return Faults.UndefinedOpcode(s, op);
         }

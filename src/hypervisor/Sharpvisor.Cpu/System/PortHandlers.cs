@@ -34,7 +34,9 @@ internal static unsafe class PortHandlers
     /// <summary>May this CPL use the ports? False: a fault is recorded.</summary>
     public static bool Allowed(VpState* s, ushort port, int bytes)
     {
-        if (!Segments.IsProtected(s) || s->Cpl <= ((s->RFlags & RFlag.IOPL) >> 12))
+        // Virtual-8086 mode asks the bitmap whatever IOPL is (Intel SDM Vol. 3A, 21.2.7).
+        bool privileged = s->Cpl <= ((s->RFlags & RFlag.IOPL) >> 12) && !Segments.IsVirtual8086(s);
+        if (!Segments.IsProtected(s) || privileged)
         {
             return true;
         }

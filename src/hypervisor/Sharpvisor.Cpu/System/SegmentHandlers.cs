@@ -118,7 +118,7 @@ internal static unsafe class SegmentHandlers
         if (segment == Segment.Ss)
         {
             // Interrupts and traps wait for the MOV to ESP that follows (Intel SDM Vol. 3A, 6.8.3).
-            s->InterruptShadow = 1;
+            s->InterruptShadow = InterruptShadow.MovSs;
         }
 
         return HandlerTools.EndBlock(s, op);

@@ -8,6 +8,11 @@ internal static unsafe class Segments
 {
     public static bool IsProtected(VpState* s) => (s->Cr0 & Cr0.PE) != 0;
 
+    public static bool IsVirtual8086(VpState* s) => (s->RFlags & RFlag.VM) != 0;
+
+    /// <summary>Selectors are paragraph numbers: real mode and virtual-8086 mode.</summary>
+    public static bool IsRealStyle(VpState* s) => !IsProtected(s) || IsVirtual8086(s);
+
     public static bool IsLongMode(VpState* s) => (s->Efer & Efer.LMA) != 0;
 
     /// <summary>Running 64-bit code, as opposed to compatibility mode.</summary>
@@ -156,11 +161,20 @@ internal static unsafe class Segments
         register->Attributes = (ushort)((register->Attributes & ~0xFF) | 0x93);
     }
 
+    /// <summary>Virtual-8086 mode is entered: Intel SDM Vol. 3A, 21.2.1, descriptors as for real mode at DPL 3.</summary>
+    public static void FillVirtual(SegmentRegister* register, ushort selector)
+    {
+        register->Selector = selector;
+        register->Base = (ulong)selector << 4;
+        register->Limit = 0xFFFF;
+        register->Attributes = 0xF3;
+    }
+
     /// <summary>MOV, POP and LxS to ES, SS, DS, FS or GS.</summary>
     public static bool LoadData(VpState* s, Segment segment, ushort selector)
     {
         SegmentRegister* register = VpState.Seg(s, segment);
-        if (!IsProtected(s))
+        if (IsRealStyle(s))
         {
             FillReal(register, selector);
             return true;
@@ -361,14 +375,11 @@ internal static unsafe class Segments
         bool conforming = (attributes & (SegAttr.Code | SegAttr.Conforming)) == (SegAttr.Code | SegAttr.Conforming);
         if (!conforming && ((attributes >> SegAttr.DplShift) & 3) < s->Cpl)
         {
-            if (IsNull(register->Selector))
-            {
-                // In 64-bit mode FS and GS bases set by MSR live on under a null selector.
-                register->Selector = 0;
-                return;
-            }
-
-            FillNull(register, 0);
+            // The descriptor becomes unusable, the base stays: in 64-bit mode FS and GS go on using what WRMSR put there
+            // (kvm-unit-tests x86/emulator64.c, test_iret; lib/x86/smp.c keeps its per-CPU data behind such a GS).
+            register->Selector = 0;
+            register->Limit = 0;
+            register->Attributes = 0;
         }
     }
 }

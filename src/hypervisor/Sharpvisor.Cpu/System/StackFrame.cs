@@ -11,19 +11,22 @@ internal unsafe ref struct StackFrame
     private readonly SegmentRegister _segment;
     private readonly ulong _mask;
     private readonly bool _long;
+    private readonly uint _error;
     private ulong _pointer;
 
     /// <summary>The current stack.</summary>
     public StackFrame(VpState* s)
-        : this(s, *VpState.Seg(s, Segment.Ss), s->Gpr[4])
+        : this(s, *VpState.Seg(s, Segment.Ss), s->Gpr[4], 0)
     {
     }
 
     /// <param name="s">Whose CPL makes the accesses.</param>
     /// <param name="segment">The stack segment, checked already.</param>
     /// <param name="pointer">Its stack pointer.</param>
-    public StackFrame(VpState* s, SegmentRegister segment, ulong pointer)
+    /// <param name="error">Of #SS: zero on the current stack, its selector and EXT on a new one.</param>
+    public StackFrame(VpState* s, SegmentRegister segment, ulong pointer, uint error)
     {
+        _error = error;
         _s = s;
         _segment = segment;
         _long = Segments.Is64Bit(s);
@@ -111,7 +114,7 @@ internal unsafe ref struct StackFrame
         {
             linear = offset;
             return (Segments.IsCanonical(offset) && Segments.IsCanonical(offset + (uint)bytes - 1))
-                || Faults.Record(_s, Vector.SS, 0);
+                || Faults.Record(_s, Vector.SS, _error);
         }
 
         linear = (uint)(_segment.Base + offset);
@@ -119,6 +122,6 @@ internal unsafe ref struct StackFrame
         bool inside = (_segment.Attributes & (SegAttr.Code | SegAttr.ExpandDown)) == SegAttr.ExpandDown
             ? offset > _segment.Limit && last <= ((_segment.Attributes & SegAttr.Big) != 0 ? 0xFFFF_FFFF : 0xFFFFUL)
             : last <= _segment.Limit;
-        return inside || Faults.Record(_s, Vector.SS, 0);
+        return inside || Faults.Record(_s, Vector.SS, _error);
     }
 }

@@ -175,7 +175,7 @@ internal static unsafe class TaskSwitch
             s->Gpr[i] = wide ? (uint)image->Gpr[i] : (s->Gpr[i] & 0xFFFF_0000) | (ushort)image->Gpr[i];
         }
 
-        Flags.Write(s, (image->Flags & RFlag.Defined & ~RFlag.VM) | (nested ? RFlag.NT : 0));
+        Flags.Write(s, (image->Flags & RFlag.Defined) | (nested ? RFlag.NT : 0));
         s->Rip = wide ? (uint)image->Rip : (ushort)image->Rip;
         s->Dr[7] &= ~0x155UL;
         bool loaded = LoadSegments(s, image);
@@ -201,6 +201,17 @@ internal static unsafe class TaskSwitch
         if (!Segments.LoadLdt(s, image->Ldt, Vector.TS))
         {
             return false;
+        }
+
+        if (Segments.IsVirtual8086(s))
+        {
+            s->Cpl = 3;
+            for (int i = 0; i < 6; i++)
+            {
+                Segments.FillVirtual(VpState.Seg(s, (Segment)i), image->Selectors[i]);
+            }
+
+            return true;
         }
 
         ushort selector = image->Selectors[(int)Segment.Cs];

@@ -31,7 +31,9 @@ internal static unsafe class TransferHandlers
 
     public static Op* Iret64(VpState* s, Op* op) => Iret(s, op, 8);
 
-    public static Op* Int(VpState* s, Op* op) => Software(s, op, (byte)op->Immediate);
+    public static Op* Int(VpState* s, Op* op) => FarReturn.VirtualMayTouchIf(s)
+        ? Software(s, op, (byte)op->Immediate)
+        : Faults.GeneralProtection(s, op);
 
     public static Op* Int3(VpState* s, Op* op) => Software(s, op, Vector.BP);
 
@@ -40,8 +42,11 @@ internal static unsafe class TransferHandlers
 
     public static Op* Int1(VpState* s, Op* op)
     {
+        // Traps that waited behind MOV SS are this #DB's causes too, not another #DB.
+        uint waiting = EngineBlock.Of(s)->BreakpointHits;
+        EngineBlock.Of(s)->BreakpointHits = 0;
         s->Rip = HandlerTools.NextRip(s, op);
-        Exceptions.DeliverDebugTrap(Vp.Of(s), 0);
+        Exceptions.DeliverDebugTrap(Vp.Of(s), waiting);
         return null;
     }
 

@@ -194,6 +194,21 @@ internal sealed partial class Synic : IDisposable
         return true;
     }
 
+    /// <summary>The SINT's interrupt alone. False when it is masked or polled, or SynIC is off.</summary>
+    public bool AssertSint(byte sint)
+    {
+        lock (_lock)
+        {
+            if (sint >= SintCount || (_control & Enable) == 0 || (_sints[sint] & (SintMasked | SintPolling)) != 0)
+            {
+                return false;
+            }
+
+            Interrupt(_sints[sint]);
+            return true;
+        }
+    }
+
     public void DiscardMessages(byte sint)
     {
         lock (_lock)

@@ -28,8 +28,14 @@ internal static class VmRun
         }
         catch (TimeoutException)
         {
+            IReadOnlyList<string> processors = vm.DescribeProcessors();
             vm.Stop();
             await vm.Completion;
+            foreach (string processor in processors)
+            {
+                await Console.Error.WriteLineAsync(processor);
+            }
+
             await Console.Error.WriteLineAsync($"sharpvisor: gave up after {timeout!.Value.TotalSeconds:0.###} s (--timeout)");
             return new VmRunOutcome(ExitStatus.TimedOut, null);
         }

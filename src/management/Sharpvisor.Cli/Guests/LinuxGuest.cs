@@ -52,7 +52,8 @@ internal sealed class LinuxGuest
     /// <summary>An initramfs whose init mounts the usual file systems and then runs <paramref name="script"/> (busybox sh).</summary>
     /// <param name="script">Ends the VM itself, for example with <c>poweroff -f</c>; if it does not, init powers off.</param>
     /// <param name="customize">Adds files, for example test programs.</param>
-    public byte[] BuildInitramfs(string script, Action<CpioArchive>? customize = null)
+    /// <param name="modules">The modules it has, with all that they need; null: every driver of both worlds.</param>
+    public byte[] BuildInitramfs(string script, Action<CpioArchive>? customize = null, IReadOnlyList<string>? modules = null)
     {
         var archive = new CpioArchive();
         foreach (string directory in (string[])["bin", "dev", "proc", "sys", "tmp", "mnt", "run"])
@@ -63,7 +64,7 @@ internal sealed class LinuxGuest
         archive.AddCharacterDevice("dev/console", 5, 1);
         archive.AddProgram("bin/busybox", _busybox);
         archive.AddSymbolicLink("bin/sh", "busybox");
-        AddModules(archive);
+        AddModules(archive, modules ?? s_modules);
         archive.AddScript("init", Init);
         archive.AddScript("script", "#!/bin/sh\n" + script + "\n");
         customize?.Invoke(archive);
@@ -82,11 +83,11 @@ internal sealed class LinuxGuest
 
         """;
 
-    private void AddModules(CpioArchive archive)
+    private void AddModules(CpioArchive archive, IReadOnlyList<string> names)
     {
         string root = $"lib/modules/{_modules.Version}/";
         var dependencies = new StringBuilder();
-        foreach (string name in _modules.Closure(s_modules))
+        foreach (string name in _modules.Closure(names))
         {
             archive.AddFile(root + _modules.RelativePath(name), _modules.Read(name));
             // modules.dep lists the whole closure, nearest dependency first.

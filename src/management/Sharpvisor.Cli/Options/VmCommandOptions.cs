@@ -56,11 +56,16 @@ internal sealed class VmCommandOptions
         Description = "Exit port for test guests: byte v at port 0xf4 ends the run with status (v << 1) | 1",
     };
 
+    private readonly Option<bool> _testDevices = new("--test-devices")
+    {
+        Description = "Devices for test guests: interrupt wires, a latch, MMIO memory, SINTs to fire (see docs/conformance.md)",
+    };
+
     public void AddTo(Command command)
     {
         command.Arguments.Add(_image);
         foreach (Option option in (Option[])[_kernel, _initrd, _append, _disk, _net, _memory, _processors, _generation,
-            _integration, _engine, _timeout, _stats, _trace, _debugExit])
+            _integration, _engine, _timeout, _stats, _trace, _debugExit, _testDevices])
         {
             command.Options.Add(option);
         }
@@ -98,13 +103,29 @@ internal sealed class VmCommandOptions
             Integration = parsed.GetValue(_integration) == "on",
             Engine = Enum.Parse<EngineKind>(parsed.GetValue(_engine)!, ignoreCase: true),
             DebugExit = parsed.GetValue(_debugExit),
+            TestDevices = parsed.GetValue(_testDevices),
         };
     }
 
     private static Option<string> OneOf(string name, string description, params string[] values)
     {
-        var option = new Option<string>(name) { Description = description, DefaultValueFactory = _ => values[0] };
-        option.AcceptOnlyFromAmong(values);
+        var option = new Option<string>(name)
+        {
+            Description = description,
+            HelpName = string.Join('|', values),
+            DefaultValueFactory = _ => values[0],
+            CustomParser = result =>
+            {
+                string text = result.Tokens[0].Value;
+                if (!values.Contains(text, StringComparer.Ordinal))
+                {
+                    result.AddError($"{name} {text}: must be {string.Join(" or ", values)}");
+                }
+
+                return text;
+            },
+        };
+        option.CompletionSources.Add(values);
         return option;
     }
 

@@ -270,7 +270,8 @@ internal sealed class IdeChannel : IStringPortDevice
         }
 
         bool isIdle = (drive.Status & (AtaStatus.Busy | AtaStatus.DataRequest)) == 0;
-        if (isIdle || command == AtaCommand.DeviceReset)
+        // DEVICE RESET is of the PACKET feature set: to a disk it is one more unknown command, which has to wait its turn.
+        if (isIdle || (command == AtaCommand.DeviceReset && drive.HasPackets))
         {
             ClearInterrupt();
             Requests.Increment();

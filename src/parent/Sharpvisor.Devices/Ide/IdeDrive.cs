@@ -41,6 +41,9 @@ internal abstract class IdeDrive
     /// <summary>What the guest may still read or write of the DRQ block.</summary>
     public int BlockBytesLeft => (Status & AtaStatus.DataRequest) != 0 ? _blockEnd - _position : 0;
 
+    /// <summary>An ATAPI device: it takes DEVICE RESET at any time (ATA/ATAPI-7 volume 1, 6.10).</summary>
+    public bool HasPackets => Signature != 0;
+
     public bool IsBusy => (Status & AtaStatus.Busy) != 0;
 
     protected IdeChannel Channel { get; }

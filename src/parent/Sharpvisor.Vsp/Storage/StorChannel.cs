@@ -123,6 +123,12 @@ internal sealed class StorChannel : IChannelHandler
         VmbusChannel channel = _channel!;
         request.Answer(channel.Memory);
         _vsp.Count(request.Scsi);
+        if (request.CountedLun >= 0)
+        {
+            _vsp.Leave(request.CountedLun);
+            request.CountedLun = -1;
+        }
+
         Finish(channel, request);
     }
 
@@ -196,13 +202,14 @@ internal sealed class StorChannel : IChannelHandler
             request.Reject(SrbStatus.InvalidRequest);
             Finish(channel, request);
         }
-        else if (_vsp.FindTarget(stor.Srb.Path, stor.Srb.Target, stor.Srb.Lun, request.Scsi) is not { } target)
+        else if (_vsp.FindTarget(stor.Srb.Path, stor.Srb.Target, stor.Srb.Lun, request.Scsi, out int countedLun) is not { } target)
         {
             request.Reject(SrbStatus.InvalidLun);
             Finish(channel, request);
         }
         else
         {
+            request.CountedLun = countedLun;
             request.Execute(target);
         }
 

@@ -23,6 +23,9 @@ internal sealed class StorRequest
 
     public ulong TransactionId { get; private set; }
 
+    /// <summary>The logical unit that counts this request as under way, or -1.</summary>
+    public int CountedLun { get; set; } = -1;
+
     /// <summary>The answer, once the request has completed.</summary>
     public ref readonly StorPacket Packet => ref _packet;
 

@@ -24,6 +24,10 @@ public sealed class StorVsp : IVmbusDevice
     private static readonly Guid s_ide = new("32412632-86cb-44a2-9b5c-50d1417354f5");
 
     private readonly IScsiTarget?[] _luns = new IScsiTarget?[MaxLuns];
+    // Requests under way on each logical unit: its disk may go only when there are none.
+    private readonly int[] _active = new int[MaxLuns];
+    // A monitor, because a removal waits on it.
+    private readonly object _drained = new();
     private readonly Lock _lock = new();
     private readonly Counter _requests;
     private readonly Counter _readBytes;
@@ -110,7 +114,10 @@ public sealed class StorVsp : IVmbusDevice
         return true;
     }
 
-    /// <summary>Detaches a logical unit; requests under way end, later ones fail. Returns what was there.</summary>
+    /// <summary>
+    /// Detaches a logical unit: later requests fail, and those under way have ended when this returns what was there; its disk
+    /// may then be disposed of.
+    /// </summary>
     public IScsiTarget? Remove(int lun)
     {
         IScsiTarget? target;
@@ -123,13 +130,42 @@ public sealed class StorVsp : IVmbusDevice
             }
         }
 
+        if (target is null)
+        {
+            return null;
+        }
+
+        // Pairs with the increment in FindTarget: either it saw null, or this sees its count.
+        Interlocked.MemoryBarrier();
+        lock (_drained)
+        {
+            while (Volatile.Read(ref _active[lun]) > 0)
+            {
+                Monitor.Wait(_drained);
+            }
+        }
+
         Volatile.Read(ref _primary)?.AnnounceBusChange();
         return target;
     }
 
-    /// <summary>Who answers an SRB; null: no such logical unit.</summary>
-    internal IScsiTarget? FindTarget(byte path, byte target, byte lun, ScsiRequest request)
+    /// <summary>The request that <see cref="FindTarget"/> counted on a logical unit has ended.</summary>
+    internal void Leave(int lun)
     {
+        if (Interlocked.Decrement(ref _active[lun]) == 0 && Volatile.Read(ref _luns[lun]) is null)
+        {
+            lock (_drained)
+            {
+                Monitor.PulseAll(_drained);
+            }
+        }
+    }
+
+    /// <summary>Who answers an SRB; null: no such logical unit.</summary>
+    /// <param name="countedLun">The logical unit to <see cref="Leave"/> when the request has ended; -1: none.</param>
+    internal IScsiTarget? FindTarget(byte path, byte target, byte lun, ScsiRequest request, out int countedLun)
+    {
+        countedLun = -1;
         if (_isIde)
         {
             return lun == 0 ? _luns[0] : null;
@@ -144,7 +180,21 @@ public sealed class StorVsp : IVmbusDevice
             return isHere ? _controller : _emptyTarget;
         }
 
-        IScsiTarget? found = isHere && lun < MaxLuns ? Volatile.Read(ref _luns[lun]) : null;
+        IScsiTarget? found = null;
+        if (isHere && lun < MaxLuns)
+        {
+            Interlocked.Increment(ref _active[lun]);
+            found = Volatile.Read(ref _luns[lun]);
+            if (found is null)
+            {
+                Leave(lun);
+            }
+            else
+            {
+                countedLun = lun;
+            }
+        }
+
         return found is null && opcode == Inquiry ? _controller : found;
     }
 
