@@ -15,7 +15,7 @@ namespace Sharpvisor.Cpu.Tests.Differential;
 public sealed unsafe class InterpreterDifferentialTests
 {
     private const long DefaultSequences = 2_000_000;
-    private const long DefaultTranslatorSequences = 1_000_000;
+    private const long DefaultTranslatorSequences = 500_000;
     private const ulong DefaultSeed = 0x5AA5_2026;
 
     [Fact]

@@ -8,8 +8,7 @@ using Sharpvisor.Cpu.Translator;
 
 namespace Sharpvisor.Cpu.Interpreter;
 
-/// <summary>The interpreter engine of one VP. Partials: Code (blocks), Events (interrupts and
-/// requests of other threads), Translation.</summary>
+/// <summary>The engine of one VP. Partials: Code (blocks), Events (interrupts, requests of other threads), Step, Translation.</summary>
 internal sealed unsafe partial class Vp : IVpEngine
 {
     private readonly LazyFlags* _lazy;
