@@ -98,7 +98,9 @@ public sealed class ChannelTests
         using GuestChannel channel = bus.OpenEcho(new EchoDevice());
         bus.Client.Post(new GpadlTeardownMessage
         {
-            Header = Wire.Header(ChannelMessageType.GpadlTeardown), Relid = channel.Offer.Relid, Gpadl = channel.RingGpadl,
+            Header = Wire.Header(ChannelMessageType.GpadlTeardown),
+            Relid = channel.Offer.Relid,
+            Gpadl = channel.RingGpadl,
         });
         Assert.Equal(0, bus.Synic.Queued);
         bus.Client.Close(channel);
@@ -115,7 +117,9 @@ public sealed class ChannelTests
         bus.Client.Post(new RelidMessage { Header = Wire.Header(ChannelMessageType.CloseChannel), Relid = channel.Offer.Relid });
         bus.Client.Post(new GpadlTeardownMessage
         {
-            Header = Wire.Header(ChannelMessageType.GpadlTeardown), Relid = channel.Offer.Relid, Gpadl = channel.RingGpadl,
+            Header = Wire.Header(ChannelMessageType.GpadlTeardown),
+            Relid = channel.Offer.Relid,
+            Gpadl = channel.RingGpadl,
         });
         Assert.Equal(0, bus.Synic.Queued);
         Assert.Equal(RingWriteStatus.Closed, device.Channel.TryWriteCompletion(1, new byte[8]));
@@ -153,7 +157,11 @@ public sealed class ChannelTests
         bus.Client.CreateGpadl(offer.Relid, bus.Client.AllocatePages(32), out uint gpadl);
         bus.Client.Post(new OpenChannelMessage
         {
-            Header = Wire.Header(ChannelMessageType.OpenChannel), Relid = offer.Relid, OpenId = 77, RingGpadl = gpadl, DownstreamPageOffset = downstream,
+            Header = Wire.Header(ChannelMessageType.OpenChannel),
+            Relid = offer.Relid,
+            OpenId = 77,
+            RingGpadl = gpadl,
+            DownstreamPageOffset = downstream,
         });
         OpenResultMessage result = bus.Client.Expect<OpenResultMessage>(ChannelMessageType.OpenChannelResult);
         Assert.Equal(77u, result.OpenId);
@@ -171,7 +179,10 @@ public sealed class ChannelTests
         bus.Client.CreateGpadl(offer.Relid, pfns, out uint gpadl);
         bus.Client.Post(new OpenChannelMessage
         {
-            Header = Wire.Header(ChannelMessageType.OpenChannel), Relid = offer.Relid, RingGpadl = gpadl, DownstreamPageOffset = 2,
+            Header = Wire.Header(ChannelMessageType.OpenChannel),
+            Relid = offer.Relid,
+            RingGpadl = gpadl,
+            DownstreamPageOffset = 2,
         });
         Assert.NotEqual(0u, bus.Client.Expect<OpenResultMessage>(ChannelMessageType.OpenChannelResult).Status);
     }

@@ -104,7 +104,9 @@ public sealed class FuzzTests
 
             var descriptor = new PacketDescriptor
             {
-                Type = (PacketType)random.Next(0, 15), Offset8 = (ushort)random.Next(0, 44), Length8 = (ushort)((body.Length / 8) + 2),
+                Type = (PacketType)random.Next(0, 15),
+                Offset8 = (ushort)random.Next(0, 44),
+                Length8 = (ushort)((body.Length / 8) + 2),
             };
             if (PacketParser.TryParse(descriptor, body, ranges, null, out IncomingPacket packet))
             {
@@ -167,7 +169,10 @@ public sealed class FuzzTests
             case 7:
                 return Wire.ToBytes(new OpenChannelMessage
                 {
-                    Header = Wire.Header(ChannelMessageType.OpenChannel), Relid = relid, RingGpadl = handle, DownstreamPageOffset = 3,
+                    Header = Wire.Header(ChannelMessageType.OpenChannel),
+                    Relid = relid,
+                    RingGpadl = handle,
+                    DownstreamPageOffset = 3,
                 });
             case 8:
                 var type = random.Next(8) == 0 ? ChannelMessageType.RelidReleased : ChannelMessageType.CloseChannel;

@@ -250,7 +250,10 @@ public sealed class RingTests
         byte[] packet = new byte[32];
         var descriptor = new PacketDescriptor
         {
-            Type = (PacketType)type, Offset8 = (ushort)offset8, Length8 = (ushort)length8, Flags = (PacketFlags)flags,
+            Type = (PacketType)type,
+            Offset8 = (ushort)offset8,
+            Length8 = (ushort)length8,
+            Flags = (PacketFlags)flags,
         };
         MemoryMarshal.Write(packet, in descriptor);
         guest.WriteRaw(packet, out _);

@@ -9,7 +9,8 @@ internal sealed class VmCommandOptions
 {
     private readonly Argument<string?> _image = new("IMAGE")
     {
-        Description = "Disk image to boot from", Arity = ArgumentArity.ZeroOrOne,
+        Description = "Disk image to boot from",
+        Arity = ArgumentArity.ZeroOrOne,
     };
 
     private readonly Option<string?> _kernel = new("--kernel") { Description = "Linux bzImage or multiboot 1 ELF image", HelpName = "FILE" };
@@ -30,25 +31,32 @@ internal sealed class VmCommandOptions
 
     private readonly Option<ulong> _memory = new("--memory")
     {
-        Description = "Memory, for example 512M", HelpName = "SIZE",
+        Description = "Memory, for example 512M",
+        HelpName = "SIZE",
         DefaultValueFactory = _ => 512UL << 20,
         CustomParser = ParseMemory,
     };
 
     private readonly Option<int> _processors = new("--processors")
     {
-        Description = "Virtual processors, 1 to 8", HelpName = "N", DefaultValueFactory = _ => 1, CustomParser = ParseProcessors,
+        Description = "Virtual processors, 1 to 8",
+        HelpName = "N",
+        DefaultValueFactory = _ => 1,
+        CustomParser = ParseProcessors,
     };
 
     private readonly Option<TimeSpan?> _timeout = new("--timeout")
     {
-        Description = "Give up after this time, exit 124; for example 120s", HelpName = "TIME", CustomParser = ParseTimeout,
+        Description = "Give up after this time, exit 124; for example 120s",
+        HelpName = "TIME",
+        CustomParser = ParseTimeout,
     };
 
     private readonly Option<string?> _stats = new("--stats") { Description = "Write statistics as JSON when the VM ends", HelpName = "FILE" };
     private readonly Option<string?> _trace = new("--trace")
     {
-        Description = "Write a line per intercept, hypercall and VMBus message", HelpName = "FILE",
+        Description = "Write a line per intercept, hypercall and VMBus message",
+        HelpName = "FILE",
     };
 
     private readonly Option<bool> _debugExit = new("--debug-exit")
