@@ -295,7 +295,9 @@ public sealed partial class VirtualProcessor : ILocalApicOwner
         {
             if (WaitForWork())
             {
+                // The engine may have taken the event bit before there was something to deliver: have it ask again.
                 _suspension = Suspension.None;
+                _engine.Kick(VpEvents.Interrupt);
             }
 
             return true;
