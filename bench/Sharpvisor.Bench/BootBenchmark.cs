@@ -23,6 +23,8 @@ internal static class BootBenchmark
         [
             ("interpreter", Path.Combine(RepositoryRoot(), "sharpvisor"),
                 ["run", "--engine", "interpreter", "--kernel", guest.KernelPath, "--initrd", initrd, "--append", CommandLine]),
+            ("translator", Path.Combine(RepositoryRoot(), "sharpvisor"),
+                ["run", "--engine", "software", "--kernel", guest.KernelPath, "--initrd", initrd, "--append", CommandLine]),
             ("qemu tcg", "qemu-system-x86_64",
                 ["-accel", "tcg", "-cpu", "max", "-m", "512", "-nographic", "-no-reboot", "-nodefaults", "-serial", "stdio",
                     "-kernel", guest.KernelPath, "-initrd", initrd, "-append", CommandLine]),
