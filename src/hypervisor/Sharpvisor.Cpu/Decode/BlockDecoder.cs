@@ -82,7 +82,6 @@ internal sealed unsafe class BlockDecoder
             op++;
         }
 
-        Fusion.Apply(Block.First(block), single ? 0 : count);
         block->Raw = (byte*)op;
         Buffer.MemoryCopy(raw, op, 1024, consumed);
         return true;
