@@ -1,5 +1,4 @@
 // --stats: the counters as nested JSON, their dotted names split at the dots.
-using System.Diagnostics;
 using System.Text.Json;
 using System.Text.Json.Nodes;
 using Sharpvisor.Core;
@@ -13,7 +12,7 @@ internal static class VmStatisticsReport
         var root = new JsonObject
         {
             ["wall_seconds"] = Math.Round(wallClock.TotalSeconds, 6),
-            ["cpu_seconds"] = Math.Round(Process.GetCurrentProcess().TotalProcessorTime.TotalSeconds, 6),
+            ["cpu_seconds"] = Math.Round(Environment.CpuUsage.TotalTime.TotalSeconds, 6),
             ["instructions"] = new JsonObject
             {
                 ["total"] = instructions.Sum(),

@@ -1,6 +1,5 @@
 // Sits on the guest's serial line: passes lines on, and brackets each work between the marks that the guest prints.
 // The line is drained at once by a host thread, so a snapshot is taken some microseconds after the guest printed its mark.
-using System.Diagnostics;
 using System.Globalization;
 using System.Text;
 using Sharpvisor.Worker;
@@ -81,11 +80,11 @@ internal sealed class PhaseRecorder(Action<string> progress) : Stream
             string key = line[BeginMark.Length..];
             progress(DiskWork.All.FirstOrDefault(w => w.Key == key)?.Title ?? key);
             _countersAtBegin = Vm!.Statistics.Snapshot();
-            _cpuAtBegin = Process.GetCurrentProcess().TotalProcessorTime;
+            _cpuAtBegin = Environment.CpuUsage.TotalTime;
         }
         else if (line.StartsWith(EndMark, StringComparison.Ordinal))
         {
-            TimeSpan cpu = Process.GetCurrentProcess().TotalProcessorTime - _cpuAtBegin;
+            TimeSpan cpu = Environment.CpuUsage.TotalTime - _cpuAtBegin;
             string[] words = line[EndMark.Length..].Split(' ');
             if (words.Length == 4 && long.TryParse(words[1], CultureInfo.InvariantCulture, out long requests)
                 && long.TryParse(words[2], CultureInfo.InvariantCulture, out long bytes)
