@@ -21,7 +21,7 @@ public sealed class SocketTests : IDisposable
         sha256sum < /bin/busybox
         for i in 1 2 3 4 5 6 7 8; do (echo "word $i" | vsock connect 5000 > /tmp/$i; echo "DONE $(cat /tmp/$i)") & done
         wait
-        vsock connect 5001 < /dev/null || echo NOBODY
+        vsock connect 5001 1 < /dev/null || echo NOBODY
         vsock listen 6000 2
         for i in 1 2 3 4 5 6 7 8 9 10; do modprobe -r hv_sock && modprobe hv_sock || echo BROKEN; done
         echo "again" | vsock connect 5000

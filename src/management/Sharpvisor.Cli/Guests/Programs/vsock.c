@@ -1,4 +1,4 @@
-/* AF_VSOCK (vsock(7)) for busybox, no C library. vsock connect PORT: standard input to CID 2 and what comes back to standard output;
+/* AF_VSOCK (vsock(7)) for busybox, no C library. vsock connect PORT [SECONDS]: standard input to CID 2 and what comes back to standard output;
    vsock listen PORT COUNT: answers COUNT connections with what they send, each to its end, the next one meanwhile waiting.
    Both shut their sending side down when their input ends (shutdown(2)) and then go on to read. */
 typedef unsigned long u64;
@@ -10,9 +10,9 @@ __asm__(".text\ncall:\n mov %rdi,%rax\n mov %rsi,%rdi\n mov %rdx,%rsi\n mov %rcx
         ".globl _start\n_start:\n mov %rsp,%rdi\n and $-16,%rsp\n call start\n");
 
 enum { SYS_read = 0, SYS_write = 1, SYS_close = 3, SYS_socket = 41, SYS_connect = 42, SYS_accept = 43, SYS_shutdown = 48,
-       SYS_bind = 49, SYS_listen = 50, SYS_fork = 57,
+       SYS_bind = 49, SYS_listen = 50, SYS_setsockopt = 54, SYS_fork = 57,
        SYS_exit = 60 };
-enum { AF_VSOCK = 40, SOCK_STREAM = 1, SHUT_WR = 1 };
+enum { AF_VSOCK = 40, SOCK_STREAM = 1, SHUT_WR = 1, SO_VM_SOCKETS_CONNECT_TIMEOUT = 6 };
 
 static char buffer[65536];
 
@@ -58,6 +58,9 @@ void start(s64 *stack)
     struct { unsigned short family, zero; u32 port, cid, flags; } address = { AF_VSOCK, 0, number(arg[2]), listening ? ~0u : 2, 0 };
     s64 socket = call(SYS_socket, AF_VSOCK, SOCK_STREAM, 0, 0, 0);
     if (!listening) {
+        /* hv_sock learns of a refusal by timeout only, and the default of 2 s is short where processors are software. */
+        s64 patience[2] = { arg[3] ? number(arg[3]) : 60, 0 };
+        call(SYS_setsockopt, socket, AF_VSOCK, SO_VM_SOCKETS_CONNECT_TIMEOUT, (s64)patience, sizeof patience);
         if (call(SYS_connect, socket, (s64)&address, sizeof address, 0, 0)) fail("vsock: connect failed\n");
         both_ways(socket);
     } else {
