@@ -8,6 +8,7 @@ using Sharpvisor.Devices.Boot;
 using Sharpvisor.Devices.Ide;
 using Sharpvisor.Hypervisor;
 using Sharpvisor.VMBus;
+using Sharpvisor.Vsp.Socket;
 
 namespace Sharpvisor.Worker;
 
@@ -18,9 +19,11 @@ public sealed class VirtualMachine : IDisposable
     private readonly BootImages _images;
     private readonly GuestMemory _memory;
     private readonly VmDisks _disks;
+    private readonly VmNetwork _network;
     private readonly Partition _partition;
     private readonly Chipset _chipset;
     private readonly VmbusServer? _vmbus;
+    private readonly SocketVsp? _sockets;
     private readonly TaskCompletionSource<VmResult> _completion = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private readonly Stopwatch _wallClock = new();
     private readonly Lock _lifeLock = new();
@@ -35,10 +38,21 @@ public sealed class VirtualMachine : IDisposable
         _disks = new VmDisks(options);
         try
         {
+            _network = new VmNetwork(options);
+        }
+        catch
+        {
+            _disks.Dispose();
+            throw;
+        }
+
+        try
+        {
             _memory = new GuestMemory(options.MemoryBytes);
         }
         catch (IOException e)
         {
+            _network.Dispose();
             _disks.Dispose();
             throw new VmConfigurationException($"--memory {options.MemoryBytes >> 20}M: {e.Message}");
         }
@@ -91,6 +105,7 @@ public sealed class VirtualMachine : IDisposable
 
         try
         {
+            _sockets = ListenForSockets();
             LoadGuest();
         }
         catch
@@ -215,13 +230,32 @@ public sealed class VirtualMachine : IDisposable
     {
         _partition.Stop();
         _supervisor?.Join();
+        if (_sockets is { } sockets)
+        {
+            sockets.Dispose();
+            File.Delete(_options.VsockPath!);
+        }
+
         _vmbus?.Dispose();
         Integration?.Dispose();
+        _network.Dispose();
         // Waits for I/O under way, whose completions still reach the controllers.
         _disks.Dispose();
         _chipset.Dispose();
         _partition.Dispose();
         _memory.Dispose();
+    }
+
+    private SocketVsp? ListenForSockets()
+    {
+        // The guest reaches PATH_PORT, so there must be room for a port.
+        const int PortBytes = 11;
+        return _options.VsockPath is not { } path ? null
+            : _vmbus is null
+                ? throw new VmConfigurationException($"--vsock {path}: Hyper-V sockets need VMBus, which a VM with --integration off does not have")
+            : System.Text.Encoding.UTF8.GetByteCount(path) > HostSocket.MaxPathBytes - PortBytes
+                ? throw new VmConfigurationException($"--vsock {path}: the path is too long for a socket")
+            : new SocketVsp(_vmbus, HostSocket.Listen("--vsock", path), path);
     }
 
     private void LoadGuest()

@@ -16,11 +16,13 @@ public sealed class ReferenceRulesTests
         ["Sharpvisor.Devices"] = [Core, "Sharpvisor.Storage"],
         ["Sharpvisor.VMBus"] = [Core],
         ["Sharpvisor.Storage"] = [Core],
+        ["Sharpvisor.Network"] = [Core],
         ["Sharpvisor.Vsp"] = [Core, "Sharpvisor.VMBus", "Sharpvisor.Storage"],
         ["Sharpvisor.Vsc"] = [Core, "Sharpvisor.VMBus"],
         ["Sharpvisor.Worker"] =
         [
             Core, "Sharpvisor.Hypervisor", "Sharpvisor.Cpu", "Sharpvisor.Devices", "Sharpvisor.VMBus", "Sharpvisor.Storage", "Sharpvisor.Vsp",
+            "Sharpvisor.Network",
         ],
         ["sharpvisor"] = [Core, "Sharpvisor.Worker"],
     };
