@@ -49,6 +49,9 @@ public sealed record VmOptions
     /// <summary>The integration services offered when <see cref="Integration"/> is on.</summary>
     public IntegrationServices Services { get; init; } = IntegrationServices.All;
 
+    /// <summary>Screen and input devices.</summary>
+    public ConsoleDevices Console { get; init; } = ConsoleDevices.All;
+
     public EngineKind Engine { get; init; } = EngineKind.Auto;
 
     /// <summary>The test guests' exit device at port 0xF4.</summary>
