@@ -4,11 +4,12 @@ using Sharpvisor.Bench;
 return args switch
 {
     ["boot", .. string[] rest] => await BootBenchmark.RunAsync(rest),
+    ["cpu", .. string[] rest] => await CpuBenchmark.RunAsync(rest),
     _ => Usage(),
 };
 
 static int Usage()
 {
-    Console.Error.WriteLine("usage: bench/boot [ROUNDS [cloud|generic]]");
+    Console.Error.WriteLine("usage: bench/boot [ROUNDS [cloud|generic]]; bench/cpu [--rounds N] [--works A,B,...] [--ours-only]");
     return 2;
 }

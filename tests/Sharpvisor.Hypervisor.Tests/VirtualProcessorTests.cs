@@ -107,6 +107,34 @@ public sealed class VirtualProcessorTests
     }
 
     [Fact]
+    public void Guest_idle_in_an_interrupt_handler_ends_with_an_interrupt_of_the_same_priority()
+    {
+        using TestMachine machine = new TestMachine(realTime: true).EnableApics();
+        using var idle = new ManualResetEventSlim();
+        using var resumed = new ManualResetEventSlim();
+        machine.Partition.Deliver(new MsiMessage(0xFEE0_0000, 0xFB));
+        int runs = 0;
+        machine.Engine().Script = engine =>
+        {
+            if (++runs == 1)
+            {
+                Assert.Equal(0xFB, engine.Intercepts.AcknowledgeInterrupt());
+                Assert.True(engine.Intercepts.TryReadMsr(0x4000_00F0, out _));
+                idle.Set();
+                return VpExit.Event;
+            }
+
+            resumed.Set();
+            return VpExit.Halt;
+        };
+        machine.Partition.Start();
+        Assert.True(idle.Wait(s_patience, TestContext.Current.CancellationToken));
+        Assert.False(resumed.IsSet);
+        machine.Partition.Deliver(new MsiMessage(0xFEE0_0000, 0xF7));
+        Assert.True(resumed.Wait(s_patience, TestContext.Current.CancellationToken));
+    }
+
+    [Fact]
     public void Triple_fault_is_reported_and_freezes_all_processors()
     {
         using var machine = new TestMachine(realTime: true);

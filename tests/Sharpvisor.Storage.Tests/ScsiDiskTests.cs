@@ -120,6 +120,7 @@ public sealed class ScsiDiskTests : IDisposable
     [InlineData("350000000800000001")]
     [InlineData("9300000000000000080000000001")]
     [InlineData("2A0000000800000001")]
+    [InlineData("2B00000008000000")]
     public async Task Ranges_beyond_the_end_give_LBA_out_of_range(string cdb)
     {
         await _scsi.In(512, Convert.FromHexString(cdb));
@@ -224,6 +225,34 @@ public sealed class ScsiDiskTests : IDisposable
         Assert.Equal(0, (await _scsi.In(64, 0x5A, 8, 8, 0, 0, 0, 0, 0, 64, 0))[8 + 2]);
         await _scsi.Out(new byte[512], 0x2A, 0, 0, 0, 0, 0, 0, 0, 1, 0);
         Assert.Equal(0, _scsi.Sense);
+    }
+
+    [Fact]
+    public async Task Only_what_is_changeable_can_be_changed()
+    {
+        byte[] page = (await _scsi.In(64, 0x1A, 8, 0x0A, 0, 64, 0))[4..];
+        byte[] list = [0, 0, 0, 0, .. page];
+        await _scsi.Out(list, 0x15, 0x10, 0, 0, (byte)list.Length, 0);
+        Assert.Equal(0, _scsi.Sense);
+        list[4 + 3] ^= 0x80;
+        await _scsi.Out(list, 0x15, 0x10, 0, 0, (byte)list.Length, 0);
+        Assert.Equal(0x52600, _scsi.Sense);
+    }
+
+    [Fact]
+    public async Task Verify_compares_with_the_initiators_data_when_asked_to()
+    {
+        byte[] data = RandomNumberGenerator.GetBytes(300 * 512);
+        await _scsi.Out(data, 0x2A, 0, 0, 0, 0, 7, 0, 1, 44, 0);
+        await _scsi.Out(data, 0x2F, 2, 0, 0, 0, 7, 0, 1, 44, 0);
+        Assert.Equal(0, _scsi.Sense);
+        data[^1] ^= 1;
+        await _scsi.Out(data, 0x2F, 2, 0, 0, 0, 7, 0, 1, 44, 0);
+        Assert.Equal(0xE1D00, _scsi.Sense);
+        await _scsi.Out(data, 0x2F, 2, 0, 0, 0, 7, 0, 1, 45, 0);
+        Assert.Equal(0x52400, _scsi.Sense);
+        await _scsi.Out(data, 0x2F, 6, 0, 0, 0, 7, 0, 1, 44, 0);
+        Assert.Equal(0x52400, _scsi.Sense);
     }
 
     [Theory]

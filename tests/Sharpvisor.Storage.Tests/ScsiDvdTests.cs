@@ -104,6 +104,16 @@ public sealed class ScsiDvdTests : IDisposable
         Assert.Equal(0, _scsi.Sense);
     }
 
+    [Theory]
+    [InlineData("2F00FFFFFFF0000001")]
+    [InlineData("AF00FFFFFFF000000001")]
+    [InlineData("2B00FFFFFFF0")]
+    public async Task Commands_without_data_check_their_range_too(string cdb)
+    {
+        await _scsi.In(0, Convert.FromHexString(cdb));
+        Assert.Equal(0x52100, _scsi.Sense);
+    }
+
     [Fact]
     public async Task A_guest_can_lock_and_eject()
     {

@@ -174,6 +174,9 @@ internal sealed partial class LocalApic
     /// <summary>Is there anything that AcknowledgeInterrupt would return?</summary>
     public bool HasDeliverable => DeliverableVector() >= 0 || IsExternalDeliverable;
 
+    /// <summary>Has an interrupt arrived that was not taken yet, whatever its priority?</summary>
+    public bool HasArrived => Highest(_irr) >= 0 || IsExternalDeliverable;
+
     /// <summary>Moves the highest deliverable vector from IRR to ISR, or runs the PIC's acknowledge cycle.</summary>
     /// <returns>The vector; -1 when there is none.</returns>
     public int Acknowledge()

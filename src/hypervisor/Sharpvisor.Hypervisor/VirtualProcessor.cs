@@ -61,7 +61,10 @@ public sealed partial class VirtualProcessor : ILocalApicOwner
         None,
         /// <summary>HLT: an interrupt ends it when IF is set.</summary>
         Halt,
-        /// <summary>HV_X64_MSR_GUEST_IDLE: a pending interrupt ends it even when IF is clear.</summary>
+        /// <summary>
+        /// HV_X64_MSR_GUEST_IDLE: an interrupt that arrived ends it, even when IF is clear or a handler of its priority runs. Linux's
+        /// spinlocks sleep so inside handlers and are woken by a vector of their own class (arch/x86/hyperv/hv_spinlock.c).
+        /// </summary>
         Idle,
     }
 
@@ -438,6 +441,6 @@ public sealed partial class VirtualProcessor : ILocalApicOwner
     {
         LatchSecondNmi();
         bool nmi = (Registers.PendingEvents & VpEvents.Nmi) != 0 && Registers.State.NmiBlocked == 0;
-        return nmi || ((_suspension == Suspension.Idle || Registers.InterruptsEnabled) && Apic.HasDeliverable);
+        return nmi || (_suspension == Suspension.Idle ? Apic.HasArrived : Registers.InterruptsEnabled && Apic.HasDeliverable);
     }
 }

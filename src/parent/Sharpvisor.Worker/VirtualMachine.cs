@@ -18,6 +18,7 @@ public sealed class VirtualMachine : IDisposable
     private readonly BootImages _images;
     private readonly GuestMemory _memory;
     private readonly VmDisks _disks;
+    private readonly VmNetwork _network;
     private readonly Partition _partition;
     private readonly Chipset _chipset;
     private readonly VmbusServer? _vmbus;
@@ -35,10 +36,21 @@ public sealed class VirtualMachine : IDisposable
         _disks = new VmDisks(options);
         try
         {
+            _network = new VmNetwork(options);
+        }
+        catch
+        {
+            _disks.Dispose();
+            throw;
+        }
+
+        try
+        {
             _memory = new GuestMemory(options.MemoryBytes);
         }
         catch (IOException e)
         {
+            _network.Dispose();
             _disks.Dispose();
             throw new VmConfigurationException($"--memory {options.MemoryBytes >> 20}M: {e.Message}");
         }
@@ -222,6 +234,7 @@ public sealed class VirtualMachine : IDisposable
         _supervisor?.Join();
         _vmbus?.Dispose();
         Integration?.Dispose();
+        _network.Dispose();
         // Waits for I/O under way, whose completions still reach the controllers.
         _disks.Dispose();
         _chipset.Dispose();

@@ -25,6 +25,23 @@ public enum DiskController
 /// <param name="Path">Image file; the format is found by content.</param>
 public sealed record DiskOptions(string Path, DiskController Controller, bool ReadOnly);
 
+/// <summary>What kind of card a guest finds.</summary>
+public enum NetworkCardKind
+{
+    /// <summary>On VMBus, driven by the guest's hv_netvsc.</summary>
+    Synthetic,
+    /// <summary>The emulated DEC 21140, Hyper-V's "legacy network adapter".</summary>
+    Legacy,
+}
+
+/// <summary>One network card of a VM.</summary>
+/// <param name="Network">What it is plugged into, as the user named it (for status and messages).</param>
+/// <param name="CreatePort">
+/// Makes the network's end of the cable; called once, when the VM is created. The VM disposes of it. Throws
+/// <see cref="VmConfigurationException"/> when the network cannot be used.
+/// </param>
+public sealed record NetworkOptions(NetworkCardKind Kind, MacAddress Address, string Network, Func<INetworkPort> CreatePort);
+
 /// <summary>One VM. Immutable.</summary>
 public sealed record VmOptions
 {
@@ -38,6 +55,14 @@ public sealed record VmOptions
     public string CommandLine { get; init; } = "";
 
     public IReadOnlyList<DiskOptions> Disks { get; init; } = [];
+
+    public IReadOnlyList<NetworkOptions> Networks { get; init; } = [];
+
+    /// <summary>
+    /// Makes a port of a network by its name, for cards added while the VM runs; throws <see cref="VmConfigurationException"/>. Null: there
+    /// are no networks to plug into.
+    /// </summary>
+    public Func<string, INetworkPort>? OpenNetwork { get; init; }
 
     public ulong MemoryBytes { get; init; } = 512UL << 20;
 

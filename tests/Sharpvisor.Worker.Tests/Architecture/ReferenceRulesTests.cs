@@ -17,12 +17,13 @@ public sealed class ReferenceRulesTests
         ["Sharpvisor.Display"] = [Core],
         ["Sharpvisor.VMBus"] = [Core],
         ["Sharpvisor.Storage"] = [Core],
+        ["Sharpvisor.Network"] = [Core],
         ["Sharpvisor.Vsp"] = [Core, "Sharpvisor.VMBus", "Sharpvisor.Storage"],
         ["Sharpvisor.Vsc"] = [Core, "Sharpvisor.VMBus"],
         ["Sharpvisor.Worker"] =
         [
             Core, "Sharpvisor.Hypervisor", "Sharpvisor.Cpu", "Sharpvisor.Devices", "Sharpvisor.VMBus", "Sharpvisor.Storage", "Sharpvisor.Vsp",
-            "Sharpvisor.Display",
+            "Sharpvisor.Display", "Sharpvisor.Network",
         ],
         ["sharpvisor"] = [Core, "Sharpvisor.Worker"],
     };

@@ -7,6 +7,7 @@ internal static class Asc
     public const ushort WriteError = 0x0C00;
     public const ushort UnrecoveredReadError = 0x1100;
     public const ushort ParameterListLengthError = 0x1A00;
+    public const ushort MiscompareDuringVerify = 0x1D00;
     public const ushort InvalidOpcode = 0x2000;
     public const ushort LbaOutOfRange = 0x2100;
     public const ushort InvalidFieldInCdb = 0x2400;

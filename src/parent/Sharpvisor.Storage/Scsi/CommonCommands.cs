@@ -107,12 +107,36 @@ internal static class CommonCommands
         VitalProductData(request, deviceType, page);
     }
 
+    /// <summary>GOOD for a command whose blocks exist and that moves no data.</summary>
+    public static void CheckRange(ScsiRequest request, ulong blocks)
+    {
+        // SEEK (10) has an address and no length.
+        BlockRange range = BlockRange.Of(request.Cdb);
+        range = request.Cdb[0] == Opcode.Seek10 ? range with { Blocks = 1 } : range;
+        if (range.IsInside(blocks))
+        {
+            request.Succeed();
+        }
+        else
+        {
+            request.Fail(SenseKey.IllegalRequest, Asc.LbaOutOfRange);
+        }
+    }
+
     /// <summary>SPC-4 6.33, for a target that is only itself; a controller answers for several.</summary>
     public static void ReportLuns(ScsiRequest request)
     {
-        Span<byte> data = stackalloc byte[16];
+        // SELECT REPORT: addressed, well known (there are none), all.
+        byte select = request.Cdb[2];
+        if (select > 2)
+        {
+            InvalidField(request);
+            return;
+        }
+
+        Span<byte> data = stackalloc byte[select == 1 ? 8 : 16];
         data.Clear();
-        data[3] = 8;
+        data[3] = (byte)(data.Length - 8);
         Respond(request, data, (int)Math.Min(BinaryPrimitives.ReadUInt32BigEndian(request.Cdb[6..]), int.MaxValue));
     }
 

@@ -68,20 +68,69 @@ public sealed partial class ScsiDisk
         CommonCommands.Finish(request, status, bytes);
     }
 
-    private void Verify(ScsiRequest request)
+    // SBC-3 5.22, BYTCHK: 00b medium only, 01b each block against the initiator's; one block against many (11b) is not offered.
+    private ValueTask Verify(ScsiRequest request)
     {
-        // BYTCHK: no comparing with data from the initiator.
-        if ((request.Cdb[1] & 0x06) != 0)
+        int check = (request.Cdb[1] >> 1) & 3;
+        BlockRange range = BlockRange.Of(request.Cdb);
+        long bytes = (long)range.Blocks * _sectorBytes;
+        if (check > 1 || (check == 1 && bytes > request.Data.Bytes))
         {
             CommonCommands.InvalidField(request);
         }
-        else if (!BlockRange.Of(request.Cdb).IsInside(_blocks))
+        else if (!range.IsInside(_blocks))
         {
             request.Fail(SenseKey.IllegalRequest, Asc.LbaOutOfRange);
+        }
+        else if (check == 1)
+        {
+            request.Data.Truncate(bytes);
+            return CompareAsync(request, (long)range.Lba * _sectorBytes);
         }
         else
         {
             request.Succeed();
+        }
+
+        return ValueTask.CompletedTask;
+    }
+
+    private async ValueTask CompareAsync(ScsiRequest request, long offset)
+    {
+        request.Begin(ScsiDirection.Out);
+        byte[] medium = ArrayPool<byte>.Shared.Rent(PatternBytes);
+        try
+        {
+            var buffers = new Memory<byte>[1];
+            for (int i = 0; i < request.Data.Count; i++)
+            {
+                Memory<byte> segment = request.Data[i];
+                while (segment.Length > 0)
+                {
+                    buffers[0] = medium.AsMemory(0, Math.Min(segment.Length, PatternBytes));
+                    DiskStatus status = await _disk.ReadAsync(offset, buffers).ConfigureAwait(false);
+                    if (status != DiskStatus.Success)
+                    {
+                        CommonCommands.Finish(request, status, 0);
+                        return;
+                    }
+
+                    if (!buffers[0].Span.SequenceEqual(segment.Span[..buffers[0].Length]))
+                    {
+                        request.Fail(SenseKey.Miscompare, Asc.MiscompareDuringVerify);
+                        return;
+                    }
+
+                    offset += buffers[0].Length;
+                    segment = segment[buffers[0].Length..];
+                }
+            }
+
+            request.Succeed((int)request.Data.Bytes);
+        }
+        finally
+        {
+            ArrayPool<byte>.Shared.Return(medium);
         }
     }
 

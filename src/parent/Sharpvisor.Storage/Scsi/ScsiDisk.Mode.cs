@@ -175,7 +175,33 @@ public sealed partial class ScsiDisk
                 writeCache = (pages[2] & WriteCacheEnable) != 0;
             }
 
+            if (!IsUnchanged(pages[..(expected + 2)], code))
+            {
+                return false;
+            }
+
             pages = pages[(pages[1] + 2)..];
+        }
+
+        return true;
+    }
+
+    // SPC-4 6.11: a field that MODE SENSE does not call changeable keeps its value, or the command is refused.
+    private bool IsUnchanged(ReadOnlySpan<byte> page, byte code)
+    {
+        Span<byte> current = stackalloc byte[MaxModeBytes];
+        Span<byte> changeable = stackalloc byte[MaxModeBytes];
+        current.Clear();
+        changeable.Clear();
+        _ = WritePages(current, code, isChangeable: false, isDefault: false);
+        _ = WritePages(changeable, code, isChangeable: true, isDefault: false);
+        // Bytes 0 and 1 are page code (with PS, which is reserved here) and length.
+        for (int i = 2; i < page.Length; i++)
+        {
+            if (((page[i] ^ current[i]) & ~changeable[i]) != 0)
+            {
+                return false;
+            }
         }
 
         return true;

@@ -53,8 +53,7 @@ public sealed partial class ScsiDisk : IScsiTarget
             case Opcode.WriteSame10 or Opcode.WriteSame16:
                 return WriteSame(request);
             case Opcode.Verify10 or Opcode.Verify12 or Opcode.Verify16:
-                Verify(request);
-                break;
+                return Verify(request);
             case Opcode.Inquiry:
                 Inquiry(request);
                 break;
@@ -76,8 +75,11 @@ public sealed partial class ScsiDisk : IScsiTarget
             case Opcode.RequestSense:
                 CommonCommands.RequestSense(request, SenseKey.NoSense, Asc.None);
                 break;
-            case Opcode.TestUnitReady or Opcode.StartStopUnit or Opcode.PreventAllowMediumRemoval or Opcode.Seek10:
+            case Opcode.TestUnitReady or Opcode.StartStopUnit or Opcode.PreventAllowMediumRemoval:
                 request.Succeed();
+                break;
+            case Opcode.Seek10:
+                CommonCommands.CheckRange(request, _blocks);
                 break;
             case Opcode.SendDiagnostic when (request.Cdb[1] & 0x04) != 0:
                 request.Succeed();

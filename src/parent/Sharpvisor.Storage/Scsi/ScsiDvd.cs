@@ -145,8 +145,11 @@ public sealed partial class ScsiDvd : IScsiTarget
                 return Read(request, medium, BlockRange.Of(request.Cdb));
             case Opcode.ReadCd:
                 return ReadCd(request, medium);
-            case Opcode.TestUnitReady or Opcode.Verify10 or Opcode.Verify12 or Opcode.Seek10 or Opcode.SynchronizeCache10:
+            case Opcode.TestUnitReady or Opcode.SynchronizeCache10:
                 request.Succeed();
+                break;
+            case Opcode.Verify10 or Opcode.Verify12 or Opcode.Seek10:
+                CommonCommands.CheckRange(request, BlocksOf(medium));
                 break;
             case Opcode.ReadCapacity10:
                 Span<byte> capacity = stackalloc byte[8];

@@ -261,8 +261,16 @@ public sealed class StorVsp : IVmbusDevice
             }
             else
             {
+                // SPC-4 6.33, SELECT REPORT: addressed, well known (there are none), all.
+                byte select = request.Cdb[2];
+                if (select > 2)
+                {
+                    request.Fail(SenseKey.IllegalRequest, InvalidFieldInCdb);
+                    return ValueTask.CompletedTask;
+                }
+
                 length = 8;
-                for (int lun = 0; lun < MaxLuns && listsLuns; lun++)
+                for (int lun = 0; lun < MaxLuns && listsLuns && select != 1; lun++)
                 {
                     if (Volatile.Read(ref vsp._luns[lun]) is not null)
                     {
