@@ -8,6 +8,7 @@ using Sharpvisor.Devices.Boot;
 using Sharpvisor.Devices.Ide;
 using Sharpvisor.Hypervisor;
 using Sharpvisor.VMBus;
+using Sharpvisor.Vsp.Socket;
 
 namespace Sharpvisor.Worker;
 
@@ -22,6 +23,7 @@ public sealed class VirtualMachine : IDisposable
     private readonly Partition _partition;
     private readonly Chipset _chipset;
     private readonly VmbusServer? _vmbus;
+    private readonly SocketVsp? _sockets;
     private readonly TaskCompletionSource<VmResult> _completion = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private readonly Stopwatch _wallClock = new();
     private readonly Lock _lifeLock = new();
@@ -105,6 +107,7 @@ public sealed class VirtualMachine : IDisposable
 
         try
         {
+            _sockets = ListenForSockets();
             LoadGuest();
         }
         catch
@@ -232,6 +235,12 @@ public sealed class VirtualMachine : IDisposable
     {
         _partition.Stop();
         _supervisor?.Join();
+        if (_sockets is { } sockets)
+        {
+            sockets.Dispose();
+            File.Delete(_options.VsockPath!);
+        }
+
         _vmbus?.Dispose();
         Integration?.Dispose();
         _network.Dispose();
@@ -240,6 +249,18 @@ public sealed class VirtualMachine : IDisposable
         _chipset.Dispose();
         _partition.Dispose();
         _memory.Dispose();
+    }
+
+    private SocketVsp? ListenForSockets()
+    {
+        // The guest reaches PATH_PORT, so there must be room for a port.
+        const int PortBytes = 11;
+        return _options.VsockPath is not { } path ? null
+            : _vmbus is null
+                ? throw new VmConfigurationException($"--vsock {path}: Hyper-V sockets need VMBus, which a VM with --integration off does not have")
+            : System.Text.Encoding.UTF8.GetByteCount(path) > HostSocket.MaxPathBytes - PortBytes
+                ? throw new VmConfigurationException($"--vsock {path}: the path is too long for a socket")
+            : new SocketVsp(_vmbus, HostSocket.Listen("--vsock", path), path);
     }
 
     private void LoadGuest()

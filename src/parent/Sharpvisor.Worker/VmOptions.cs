@@ -77,6 +77,9 @@ public sealed record VmOptions
     /// <summary>Screen and input devices.</summary>
     public ConsoleDevices Console { get; init; } = ConsoleDevices.All;
 
+    /// <summary>Where the guest's AF_VSOCK meets the host's unix sockets (see <see cref="Vsp.Socket.SocketVsp"/>); null: nowhere.</summary>
+    public string? VsockPath { get; init; }
+
     public EngineKind Engine { get; init; } = EngineKind.Auto;
 
     /// <summary>The test guests' exit device at port 0xF4.</summary>
