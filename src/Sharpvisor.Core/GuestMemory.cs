@@ -20,7 +20,7 @@ public enum PageFlags
 }
 
 /// <summary>A partition's guest physical address space. Thread-safe; no access can leave the guest's memory.</summary>
-public sealed unsafe class GuestMemory : IDisposable
+public sealed unsafe partial class GuestMemory : IDisposable
 {
     public const int PageBytes = 4096;
     public const int PageShift = 12;
