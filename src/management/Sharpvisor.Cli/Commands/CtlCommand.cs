@@ -39,6 +39,7 @@ internal static class CtlCommand
         command.Add(Disk());
         command.Add(Memory());
         command.Add(SendKeys());
+        command.Add(Screenshot());
         return command;
     }
 
@@ -67,6 +68,16 @@ internal static class CtlCommand
             Command = "send-keys",
             Keys = p.GetValue(keys),
             Literal = p.GetValue(literal),
+        });
+    }
+
+    private static Command Screenshot()
+    {
+        var file = new Argument<string>("FILE") { Description = "A PNG file" };
+        return Leaf("screenshot", "Write what the screen shows", [file], p => new ControlRequest
+        {
+            Command = "screenshot",
+            File = Path.GetFullPath(p.GetValue(file)!),
         });
     }
 
