@@ -1,6 +1,8 @@
 // The synthetic network card against Debian's unmodified hv_netvsc.
-using Sharpvisor.Core;
+using System.Text.Json.Nodes;
 using Sharpvisor.Cli.Guests;
+using Sharpvisor.Core;
+using Sharpvisor.Worker.Control;
 using Xunit;
 
 namespace Sharpvisor.Worker.Tests.Guests;
@@ -102,21 +104,33 @@ public sealed class SyntheticNetworkTests
 
     private static async Task DriveLinkAsync(VirtualMachine vm, ConsoleTap console)
     {
+        var control = new VmController(vm);
         await console.WaitForAsync("WAITDOWN");
-        Assert.True(vm.SetLink(0, connected: false));
+        await AskAsync(control, """{"command":"nic link","nic":0,"link":"down"}""");
         await console.WaitForAsync("WAITUP");
-        Assert.False(Assert.Single(vm.Networks).LinkUp);
-        Assert.True(vm.SetLink(0, connected: true));
+        Assert.Equal("down", (string?)(await AskAsync(control, """{"command":"status"}"""))["nics"]![0]!["link"]);
+        await AskAsync(control, """{"command":"nic link","nic":0,"link":"up"}""");
     }
 
     private static async Task DriveCardsAsync(VirtualMachine vm, ConsoleTap console)
     {
+        var control = new VmController(vm);
         await console.WaitForAsync("ADD\r");
-        Assert.Equal(1, vm.AddNetworkCard("echo", new MacAddress(0x0200_0000_0042)));
+        JsonNode added = await AskAsync(control, """{"command":"nic add","network":"echo","mac":"02:00:00:00:00:42"}""");
+        Assert.Equal(1, (int?)added["nic"]);
         await console.WaitForAsync("REMOVE\r");
-        Assert.True(vm.RemoveNetworkCard(0));
-        Assert.False(vm.RemoveNetworkCard(0));
+        await AskAsync(control, """{"command":"nic remove","nic":0}""");
+        Assert.Contains("0", (string?)(await AskAsync(control, """{"command":"nic remove","nic":0}""", succeeds: false))["error"], StringComparison.Ordinal);
+        await AskAsync(control, """{"command":"nic link","nic":1,"link":"sideways"}""", succeeds: false);
+        await AskAsync(control, """{"command":"nic add","network":"echo","mac":"01:00:00:00:00:42"}""", succeeds: false);
         Assert.Equal(1, Assert.Single(vm.Networks).Id);
+    }
+
+    private static async Task<JsonNode> AskAsync(VmController control, string request, bool succeeds = true)
+    {
+        JsonNode answer = JsonNode.Parse(await control.ExecuteAsync(request, TestContext.Current.CancellationToken))!;
+        Assert.True((bool?)answer["ok"] == succeeds, answer.ToJsonString());
+        return answer;
     }
 
     private static VmOptions With(VmOptions options, INetworkPort port) => options with
