@@ -91,6 +91,7 @@ public sealed class VirtualMachine : IDisposable
             bus, _memory, _chipset.InterruptRouter.CreateIsaLine(14), _chipset.InterruptRouter.CreateIsaLine(15), Statistics);
         _disks.AttachEmulated(ide);
         _chipset.PciBus.Add(ide);
+        Console = new VmConsole(options.Console, _chipset.Keyboard);
         if (options.Integration)
         {
             _vmbus = new VmbusServer(_memory, _partition, Statistics, options.Trace);
@@ -98,6 +99,7 @@ public sealed class VirtualMachine : IDisposable
             _network.OfferSynthetic(_vmbus, options.Processors, Statistics);
             Integration = new VmIntegration(() => _partition.ReferenceTime, Statistics);
             Integration.Offer(_vmbus, options.Services);
+            Console.Offer(_vmbus);
             if (options.TestDevices)
             {
                 _ = new HypervTestDevice(bus, _partition, _partition);
@@ -121,6 +123,9 @@ public sealed class VirtualMachine : IDisposable
 
     /// <summary>What can be asked of the guest's integration components; null when the VM has none.</summary>
     public VmIntegration? Integration { get; }
+
+    /// <summary>The VM's keyboard and mouse.</summary>
+    public VmConsole Console { get; }
 
     /// <summary>The disks now attached, and the LUN of those on the SCSI controller.</summary>
     public IReadOnlyList<(DiskOptions Options, int? Lun)> Disks => _disks.List();
