@@ -92,12 +92,15 @@ public sealed class VirtualMachine : IDisposable
             bus, _memory, _chipset.InterruptRouter.CreateIsaLine(14), _chipset.InterruptRouter.CreateIsaLine(15), Statistics);
         _disks.AttachEmulated(ide);
         _chipset.PciBus.Add(ide);
+        Console = new VmConsole(options.Console, _chipset.Keyboard);
         if (options.Integration)
         {
             _vmbus = new VmbusServer(_memory, _partition, Statistics, options.Trace);
             _disks.OfferSynthetic(_vmbus, options.Processors, Statistics);
+            _network.OfferSynthetic(_vmbus, options.Processors, Statistics);
             Integration = new VmIntegration(() => _partition.ReferenceTime, Statistics);
             Integration.Offer(_vmbus, options.Services);
+            Console.Offer(_vmbus);
             if (options.TestDevices)
             {
                 _ = new HypervTestDevice(bus, _partition, _partition);
@@ -121,6 +124,9 @@ public sealed class VirtualMachine : IDisposable
 
     /// <summary>What can be asked of the guest's integration components; null when the VM has none.</summary>
     public VmIntegration? Integration { get; }
+
+    /// <summary>The VM's keyboard and mouse.</summary>
+    public VmConsole Console { get; }
 
     /// <summary>The disks now attached, and the LUN of those on the SCSI controller.</summary>
     public IReadOnlyList<(DiskOptions Options, int? Lun)> Disks => _disks.List();
@@ -179,6 +185,7 @@ public sealed class VirtualMachine : IDisposable
             _paused = true;
             Integration?.Pause();
             _partition.Pause();
+            _network.Pause();
             _vmbus?.Pause();
             return true;
         }
@@ -196,6 +203,7 @@ public sealed class VirtualMachine : IDisposable
 
             _paused = false;
             _vmbus?.Resume();
+            _network.Resume();
             _partition.Resume();
             Integration?.Resume();
             return true;
@@ -218,6 +226,19 @@ public sealed class VirtualMachine : IDisposable
     /// closed. LUNs count from 0 in the order of <see cref="VmOptions.Disks"/>. False: there is none with this LUN.
     /// </summary>
     public bool RemoveDisk(int lun) => _disks.Remove(lun);
+
+    /// <summary>The network cards there are.</summary>
+    public IReadOnlyList<NetworkCardState> Networks => _network.List();
+
+    /// <summary>Adds a synthetic network card while the VM runs, plugged into a network named as for <c>--net</c>. Returns its number.</summary>
+    /// <exception cref="VmConfigurationException">The network cannot be used, or the VM takes no such card.</exception>
+    public int AddNetworkCard(string network, MacAddress address) => _network.Add(network, address);
+
+    /// <summary>Takes a synthetic network card away. False: there is none with this number.</summary>
+    public bool RemoveNetworkCard(int id) => _network.Remove(id);
+
+    /// <summary>Plugs a synthetic card's cable in or out. False: there is none with this number.</summary>
+    public bool SetLink(int id, bool connected) => _network.SetLink(id, connected);
 
     /// <summary>A line a VP for a person who wonders what the guest is doing.</summary>
     public IReadOnlyList<string> DescribeProcessors() => [.. _partition.Processors.Select(p => p.Describe())];
