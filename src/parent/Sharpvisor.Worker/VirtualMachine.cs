@@ -2,6 +2,7 @@
 using System.Diagnostics;
 using Sharpvisor.Core;
 using Sharpvisor.Cpu.Interpreter;
+using Sharpvisor.Cpu.Lockstep;
 using Sharpvisor.Cpu.Translator;
 using Sharpvisor.Devices;
 using Sharpvisor.Devices.Boot;
@@ -377,9 +378,12 @@ public sealed class VirtualMachine : IDisposable
     }
 
     private static IVpEngineFactory CreateEngineFactory(EngineKind engine) =>
-        engine == EngineKind.Software && TranslatorEngineFactory.IsSupported
-            ? new TranslatorEngineFactory()
-            : new InterpreterEngineFactory();
+        engine switch
+        {
+            EngineKind.Software when TranslatorEngineFactory.IsSupported => new TranslatorEngineFactory(),
+            EngineKind.Lockstep => new LockstepEngineFactory(),
+            _ => new InterpreterEngineFactory(),
+        };
 
     private static VmResult ToResult(PartitionExit exit) => exit.Reason switch
     {

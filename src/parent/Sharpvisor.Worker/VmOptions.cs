@@ -10,6 +10,8 @@ public enum EngineKind
     Software,
     Interpreter,
     Kvm,
+    /// <summary>Translator and interpreter side by side, stopping at the first difference. One VP.</summary>
+    Lockstep,
 }
 
 /// <summary>The controller a disk is attached to.</summary>

@@ -121,6 +121,12 @@ public sealed class BadInputTests : IDisposable
     [InlineData("--unknown", "1")]
     public Task A_bad_option_is_named(string option, string value) => AssertRefusedAsync(option, "run", "--kernel", Kernel, option, value);
 
+    [Theory]
+    [InlineData("--processors", "2", "off")]
+    [InlineData("--integration", "1", "on")]
+    public Task Lockstep_refuses_what_it_cannot_follow(string named, string processors, string integration) =>
+        AssertRefusedAsync(named, "run", "--kernel", Kernel, "--engine", "lockstep", "--processors", processors, "--integration", integration);
+
     private static async Task AssertRefusedAsync(string named, params string[] arguments)
     {
         CommandLineRun run = await CommandLineRun.ToEndAsync(arguments);

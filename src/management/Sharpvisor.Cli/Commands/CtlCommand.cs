@@ -38,6 +38,7 @@ internal static class CtlCommand
         command.Add(Copy());
         command.Add(Kvp());
         command.Add(Disk());
+        command.Add(Nic());
         command.Add(Memory());
         command.Add(SendKeys());
         return command;
@@ -133,6 +134,27 @@ internal static class CtlCommand
                     ? parsed
                     : throw new VmConfigurationException($"{text}: neither a LUN nor nvmeN");
                 return new ControlRequest { Command = "disk remove", Lun = isNvme ? null : number, Nvme = isNvme ? number : null };
+            }),
+        };
+    }
+
+    private static Command Nic()
+    {
+        var network = new Argument<string>("NETWORK") { Description = "As for --net" };
+        var mac = new Option<string?>("--mac") { Description = "Its address; without it, a random one", HelpName = "ADDRESS" };
+        var nic = new Argument<int>("NIC") { Description = "Its number, as status shows it" };
+        var link = new Argument<string>("STATE") { Description = "up or down" };
+        var first = new Argument<int>("NIC") { Arity = ArgumentArity.ZeroOrOne, DefaultValueFactory = _ => 0, Description = "Its number; without it, 0" };
+        return new Command("nic", "Add and remove synthetic network cards, plug cables in and out")
+        {
+            Leaf("add", "Add a card; answers its number", [network, mac], p => new ControlRequest
+            {
+                Command = "nic add", Network = p.GetValue(network), Mac = p.GetValue(mac),
+            }),
+            Leaf("remove", "Remove a card", [nic], p => new ControlRequest { Command = "nic remove", Nic = p.GetValue(nic) }),
+            Leaf("link", "Plug a card's cable in or out", [link, first], p => new ControlRequest
+            {
+                Command = "nic link", Nic = p.GetValue(first), Link = p.GetValue(link),
             }),
         };
     }

@@ -51,6 +51,22 @@ public sealed record ControlRequest
     [JsonPropertyName("nvme")]
     public int? Nvme { get; init; }
 
+    /// <summary>A network, named as for <c>--net</c>.</summary>
+    [JsonPropertyName("network")]
+    public string? Network { get; init; }
+
+    /// <summary>The address of a new network card; without it, a random one.</summary>
+    [JsonPropertyName("mac")]
+    public string? Mac { get; init; }
+
+    /// <summary>A network card's number.</summary>
+    [JsonPropertyName("nic")]
+    public int? Nic { get; init; }
+
+    /// <summary>A cable: up or down.</summary>
+    [JsonPropertyName("link")]
+    public string? Link { get; init; }
+
     [JsonPropertyName("bytes")]
     public ulong? Bytes { get; init; }
 }

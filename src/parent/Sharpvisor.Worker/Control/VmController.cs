@@ -11,8 +11,8 @@ namespace Sharpvisor.Worker.Control;
 
 /// <summary>
 /// Commands: status; shutdown; reboot; pause; resume; kvp get (key, pool), without a key all of the pool's pairs; kvp set (key, value,
-/// pool); kvp delete (key, pool); copy (file, destination, overwrite); freeze; thaw; disk add (file, read_only, controller); disk remove (lun or nvme);
-/// send-keys (keys, literal);
+/// pool); kvp delete (key, pool); copy (file, destination, overwrite); freeze; thaw; disk add (file, read_only, controller);
+/// disk remove (lun or nvme); nic add (network, mac); nic remove (nic); nic link (nic, link: up or down); send-keys (keys, literal);
 /// memory (bytes the guest is to keep). Answers: {"ok":true, …} or {"ok":false,"error":"one line"}. Thread-safe.
 /// </summary>
 public sealed class VmController(VirtualMachine vm)
@@ -71,11 +71,33 @@ public sealed class VmController(VirtualMachine vm)
             case "disk remove":
                 int lun = request.Lun ?? throw new ControlException("disk remove needs a lun");
                 return vm.RemoveDisk(lun) ? [] : throw new ControlException($"no SCSI disk has LUN {lun}");
+            case "nic add" or "nic remove" or "nic link":
+                return ChangeNetwork(request);
             case "send-keys":
                 return await SendKeysAsync(request, cancellation);
             default:
                 return await AskGuestAsync(request, cancellation);
         }
+    }
+
+    private JsonObject ChangeNetwork(ControlRequest request)
+    {
+        if (request.Command == "nic add")
+        {
+            MacAddress address = request.Mac is null ? MacAddress.NewDynamic()
+                : MacAddress.TryParse(request.Mac, out MacAddress given) ? given
+                : throw new ControlException($"mac {request.Mac}: not the address of a card, such as 00:15:5d:01:02:03");
+            return new JsonObject { ["nic"] = vm.AddNetworkCard(Need(request.Network, "network"), address), ["mac"] = address.ToString() };
+        }
+
+        int nic = request.Nic ?? throw new ControlException("nic is missing");
+        bool done = request.Command == "nic remove" ? vm.RemoveNetworkCard(nic) : vm.SetLink(nic, request.Link switch
+        {
+            "up" => true,
+            "down" => false,
+            _ => throw new ControlException("link must be up or down"),
+        });
+        return done ? [] : throw new ControlException($"no synthetic network card has the number {nic}");
     }
 
     private async Task<JsonObject> AskGuestAsync(ControlRequest request, CancellationToken cancellation)
@@ -210,6 +232,7 @@ public sealed class VmController(VirtualMachine vm)
             ["state"] = vm.Completion.IsCompleted ? "ended" : vm.IsPaused ? "paused" : "running",
             ["uptime_seconds"] = Math.Round(vm.Uptime.TotalSeconds, 3),
             ["disks"] = disks,
+            ["nics"] = Nics(),
         };
         if (vm.Integration is { } services)
         {
@@ -221,6 +244,24 @@ public sealed class VmController(VirtualMachine vm)
         }
 
         return status;
+    }
+
+    private JsonArray Nics()
+    {
+        var nics = new JsonArray();
+        foreach (NetworkCardState card in vm.Networks)
+        {
+            nics.Add((JsonNode)new JsonObject
+            {
+                ["nic"] = card.Id,
+                ["kind"] = Name(card.Options.Kind),
+                ["mac"] = card.Options.Address.ToString(),
+                ["network"] = card.Options.Network,
+                ["link"] = card.LinkUp ? "up" : "down",
+            });
+        }
+
+        return nics;
     }
 
     private JsonObject Memory(BalloonVsp balloon)
