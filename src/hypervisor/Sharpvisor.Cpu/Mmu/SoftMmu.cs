@@ -87,6 +87,14 @@ internal sealed unsafe class SoftMmu : IDisposable
         _userPagesClosed.DropWrites(gpn);
     }
 
+    /// <summary>Drops every translation to a guest page: another host page is behind it now.</summary>
+    public void DropPage(ulong gpn)
+    {
+        _user.DropPage(gpn);
+        _supervisor.DropPage(gpn);
+        _userPagesClosed.DropPage(gpn);
+    }
+
     /// <summary>Instruction fetch at the current privilege.</summary>
     public bool TranslateCode(ulong linear, out ulong gpa, out byte* host)
     {
@@ -194,6 +202,7 @@ internal sealed unsafe class SoftMmu : IDisposable
         }
 
         faulted = false;
+        _memory.WriteObserver?.Invoke(gpa >> 12);
         ulong page = _memory.PageEntry(gpa >> 12);
         if ((page & (ulong)PageFlags.Writable) == 0)
         {
@@ -229,6 +238,11 @@ internal sealed unsafe class SoftMmu : IDisposable
             {
                 return null;
             }
+        }
+
+        if (write)
+        {
+            _memory.WriteObserver?.Invoke(gpa >> 12);
         }
 
         ulong page = _memory.PageEntry(gpa >> 12);
@@ -285,7 +299,8 @@ internal sealed unsafe class SoftMmu : IDisposable
         return Fill(set, request, raise: true, out gpa, out _);
     }
 
-    // Walks and enters the result into a TLB set, with every access that the page allows, not just the one asked for.
+    // Walks and enters the result into a TLB set, with every access that the page allows, not just the one asked for (but for
+    // writes that somebody wants to know about).
     private bool Fill(TlbSet set, in WalkRequest request, bool raise, out ulong gpa, out WalkResult result)
     {
         if (!PageWalk.Walk(_s, _memory, request, setBits: true, out result, out uint errorCode))
@@ -300,6 +315,11 @@ internal sealed unsafe class SoftMmu : IDisposable
         }
 
         gpa = result.Gpa;
+        if (request.Write)
+        {
+            _memory.WriteObserver?.Invoke(gpa >> 12);
+        }
+
         ulong host = _memory.PageEntry(gpa >> 12);
         if ((host & (ulong)PageFlags.Readable) == 0)
         {
@@ -312,7 +332,7 @@ internal sealed unsafe class SoftMmu : IDisposable
         entry->Addend = (host & ~0xFFFUL) - page;
 
         bool data = request.User ? result.UserPage : !(result.UserPage && request.UserPagesClosed);
-        bool write = data && result.Dirty && (host & (ulong)PageFlags.Writable) != 0
+        bool write = data && result.Dirty && (request.Write || _memory.WriteObserver == null) && (host & (ulong)PageFlags.Writable) != 0
             && (result.Writable || (!request.User && (_s->Cr0 & Cr0.WP) == 0));
         bool fetch = !result.NoExecute
             && (request.User ? result.UserPage : !(result.UserPage && (_s->Cr4 & Cr4.SMEP) != 0));
@@ -374,6 +394,7 @@ internal sealed unsafe class SoftMmu : IDisposable
 
     private void WritePhysical(ulong gpa, byte* source, int bytes)
     {
+        _memory.WriteObserver?.Invoke(gpa >> 12);
         ulong page = _memory.PageEntry(gpa >> 12);
         if ((page & (ulong)PageFlags.Writable) != 0)
         {

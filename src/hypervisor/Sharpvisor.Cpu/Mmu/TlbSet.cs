@@ -130,6 +130,18 @@ internal sealed unsafe class TlbSet : IDisposable
         }
     }
 
+    /// <summary>Drops the translations to a guest page.</summary>
+    public void DropPage(ulong gpn)
+    {
+        for (int i = 0; i < _logged; i++)
+        {
+            if (_info[_log[i]].Gpn == gpn)
+            {
+                Drop(_log[i]);
+            }
+        }
+    }
+
     public void Dispose()
     {
         NativeMemory.AlignedFree(Entries);
