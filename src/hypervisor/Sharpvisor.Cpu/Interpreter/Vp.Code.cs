@@ -36,7 +36,7 @@ internal sealed unsafe partial class Vp
             return;
         }
 
-        _blocks.Kill(block);
+        Kill(block);
         Op* op = Block.First(block);
         for (int i = 0; i <= block->Ops; i++)
         {
@@ -141,7 +141,14 @@ internal sealed unsafe partial class Vp
         _blocks.Flush();
         _translator?.Flush();
         _lazy->JumpEpoch++;
+        ForgetNativeJumps();
         _lazy->CurrentBlock = null;
+    }
+
+    private void Kill(Block* block)
+    {
+        _blocks.Kill(block);
+        _translator?.UpdateGeneration(block);
     }
 
     /// <summary>The page was written to: is this block's part still the same?</summary>
@@ -153,10 +160,11 @@ internal sealed unsafe partial class Vp
             && new ReadOnlySpan<byte>(host, block->Bytes).SequenceEqual(new ReadOnlySpan<byte>(block->Raw, block->Bytes)))
         {
             block->Generation = generation;
+            _translator?.UpdateGeneration(block);
             return true;
         }
 
-        _blocks.Kill(block);
+        Kill(block);
         return false;
     }
 
@@ -182,7 +190,7 @@ internal sealed unsafe partial class Vp
             return block;
         }
 
-        _blocks.Kill(block);
+        Kill(block);
         return DecodeBlock(s, linear, mode, gpa, host);
     }
 

@@ -1,7 +1,9 @@
 // The dispatch loop of an engine with a translator: enters host code where an op has some, interprets where not.
 using System.Numerics;
 using System.Runtime.CompilerServices;
+using System.Runtime.InteropServices;
 using Sharpvisor.Cpu.Decode;
+using Sharpvisor.Cpu.Mmu;
 using Sharpvisor.Cpu.Translator;
 
 namespace Sharpvisor.Cpu.Interpreter;
@@ -21,6 +23,11 @@ internal sealed unsafe partial class Vp
             ulong link = 0;
             if (op->Native != null || (op->HeaderDistance == 1 && Warm(op, translator)))
             {
+                if (op->HeaderDistance == 1)
+                {
+                    Remember(s, op);
+                }
+
                 op = RunNative(s, op, translator);
                 if (((nuint)op & 1) != 0)
                 {
@@ -55,7 +62,7 @@ internal sealed unsafe partial class Vp
     private Op* RunNative(VpState* s, Op* op, BlockTranslator translator)
     {
         uint entered = op->Heat;
-        op = translator.Enter(s, op->Native, JumpTag(_engine), FlagsImage(_lazy));
+        op = translator.Enter(s, op->Native, FlagsImage(_lazy));
         SetFlagsImage(_lazy, _engine->ExitFlags);
         Op* left = (Op*)((nuint)op & ~(nuint)1);
         _lazy->CurrentBlock = BlockOf(left);
@@ -63,6 +70,27 @@ internal sealed unsafe partial class Vp
         // Host code counts ahead to the next branch (BlockTranslator.CountAhead); the interpreter counts a block as it leaves it.
         _lazy->Instructions += _engine->ExitInstructions + entered - (left == op ? left->Heat : 0UL);
         return op;
+    }
+
+    /// <summary>Lets translated code find this block the next time.</summary>
+    private void Remember(VpState* s, Op* op)
+    {
+        Block* block = (Block*)(op - 1);
+        ulong rip = s->Gpr[17] + op->PageOffset;
+        NativeJump* jump = _engine->NativeJumps + ((rip ^ (rip >> 12)) & (NativeJump.Entries - 1));
+        jump->Rip = rip;
+        jump->Key = TlbEntry.Key(rip, (ulong)block->Host);
+        jump->PageBase = s->Gpr[17];
+        jump->Native = block->NativeHead;
+        Mmu.RefillCode(rip);
+    }
+
+    private void ForgetNativeJumps()
+    {
+        if (_engine->NativeJumps != null)
+        {
+            NativeMemory.Clear(_engine->NativeJumps, (nuint)(NativeJump.Entries * sizeof(NativeJump)));
+        }
     }
 
     /// <summary>Counts entries to a block that is not translated, and translates it when there were enough.</summary>

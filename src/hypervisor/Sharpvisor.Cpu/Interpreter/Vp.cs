@@ -33,6 +33,12 @@ internal sealed unsafe partial class Vp : IVpEngine
         _lazy->JumpCache = (JumpEntry*)NativeMemory.AlignedAlloc((nuint)(JumpEntries * sizeof(JumpEntry)), 64);
         NativeMemory.Clear(_lazy->JumpCache, (nuint)(JumpEntries * sizeof(JumpEntry)));
         _lazy->JumpEpoch = 1;
+        if (translator != null)
+        {
+            _engine->NativeJumps = (NativeJump*)NativeMemory.AlignedAlloc((nuint)(NativeJump.Entries * sizeof(NativeJump)), 64);
+            ForgetNativeJumps();
+        }
+
         Mmu = new SoftMmu(this);
         Reset(powerOn: true);
         memory.CodeTracked += OnCodeTracked;
@@ -96,6 +102,7 @@ internal sealed unsafe partial class Vp : IVpEngine
         _translator?.Dispose();
         Mmu.Dispose();
         NativeMemory.AlignedFree(_lazy->JumpCache);
+        NativeMemory.AlignedFree(_engine->NativeJumps);
         NativeMemory.AlignedFree(_engine);
         NativeMemory.AlignedFree(State);
         _self.Free();

@@ -22,6 +22,22 @@ internal struct PendingFault
     public ulong Dr6;
 }
 
+/// <summary>
+/// A direct-mapped entry from linear RIP to host code. It stays when translations are flushed: who uses it compares
+/// <see cref="Key"/> with the TLB's.
+/// </summary>
+[StructLayout(LayoutKind.Sequential)]
+internal unsafe struct NativeJump
+{
+    public const int Entries = 8192;
+
+    public ulong Rip;
+    /// <summary>Of the page it was found on: see <see cref="TlbEntry.Key"/>.</summary>
+    public ulong Key;
+    public ulong PageBase;
+    public byte* Native;
+}
+
 /// <summary>See the file's head. The lazy flags come first: their offsets are the engine's shortest.</summary>
 [StructLayout(LayoutKind.Sequential)]
 internal unsafe struct EngineBlock
@@ -46,6 +62,8 @@ internal unsafe struct EngineBlock
     public ulong ExitFlags;
     public ulong ExitLink;
     public ulong ExitInstructions;
+    /// <summary>Where translated code looks up the targets of indirect jumps.</summary>
+    public NativeJump* NativeJumps;
 
     /// <summary><see cref="Stepping"/>: a data or I/O breakpoint traps after the instruction.</summary>
     public const uint StepsForTraps = 1;

@@ -98,10 +98,10 @@ internal sealed unsafe class SoftMmu : IDisposable
         }
 
         TlbEntry* entry = _current.Lookup(linear, out TlbInfo* info);
-        if (entry->ExecTag == (linear & ~0xFFFUL))
+        if (entry->ExecKey == TlbEntry.Key(linear, entry->HostPage) && info->LinearPage == linear >> 12)
         {
             gpa = (info->Gpn << 12) | (linear & 0xFFF);
-            host = (byte*)(linear + entry->Addend);
+            host = (byte*)(entry->HostPage + (linear & 0xFFF));
             return true;
         }
 
@@ -115,6 +115,19 @@ internal sealed unsafe class SoftMmu : IDisposable
         ulong page = _memory.PageEntry(gpa >> 12);
         host = (page & (ulong)PageFlags.Readable) == 0 ? null : (byte*)(page & ~0xFFFUL) + (gpa & 0xFFF);
         return true;
+    }
+
+    /// <summary>
+    /// Makes the fetch entry of a page valid again after data displaced it. The page may be fetched from: it was since the last flush.
+    /// </summary>
+    public void RefillCode(ulong linear)
+    {
+        TlbEntry* entry = _current.Lookup(linear, out TlbInfo* info);
+        if (_block->CheckedAccesses == 0 && (info->LinearPage != linear >> 12 || entry->ExecKey == 0))
+        {
+            var request = new WalkRequest(linear, Write: false, Fetch: true, User: _s->Cpl == 3, UserPagesClosed);
+            _ = Fill(_current, request, raise: false, out _, out _);
+        }
     }
 
     /// <summary>Any read, with all checks. With <paramref name="forWrite"/> the write permission is checked as well.</summary>
@@ -309,7 +322,7 @@ internal sealed unsafe class SoftMmu : IDisposable
         ulong page = request.Linear & ~0xFFFUL;
         TlbEntry* entry = set.Lookup(page, out TlbInfo* info);
         set.Log(page, result.PageShift, result.Global, gpa >> 12);
-        entry->Addend = (host & ~0xFFFUL) - page;
+        entry->HostPage = host & ~0xFFFUL;
 
         bool data = request.User ? result.UserPage : !(result.UserPage && request.UserPagesClosed);
         bool write = data && result.Dirty && (host & (ulong)PageFlags.Writable) != 0
@@ -320,7 +333,7 @@ internal sealed unsafe class SoftMmu : IDisposable
         ulong invalid = TlbEntry.InvalidFor(TlbSet.SlotOf(page));
         entry->ReadTag = data ? page : invalid;
         entry->WriteTag = write && !tracked ? page : invalid;
-        entry->ExecTag = fetch ? page : invalid;
+        entry->ExecKey = fetch ? TlbEntry.Key(page, entry->HostPage) : 0;
         info->NotifyTag = write && tracked ? page : invalid;
         return true;
     }

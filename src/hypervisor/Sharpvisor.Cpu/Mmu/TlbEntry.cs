@@ -18,10 +18,16 @@ internal struct TlbEntry
     public ulong ReadTag;
     /// <summary>The same for data writes: writable, dirty already set, host page writable, no code tracked on it.</summary>
     public ulong WriteTag;
-    /// <summary>The same for instruction fetches.</summary>
-    public ulong ExecTag;
-    /// <summary>Host address minus linear address.</summary>
-    public ulong Addend;
+    /// <summary><see cref="Key"/> when instructions may be fetched; else 0.</summary>
+    public ulong ExecKey;
+    /// <summary>The host's page.</summary>
+    public ulong HostPage;
+
+    /// <summary>
+    /// Names a linear page and the host page behind it, uniquely among the linear pages of one slot: translated code proves with
+    /// one compare that an address still leads to the code it led to before.
+    /// </summary>
+    public static ulong Key(ulong linear, ulong host) => ((linear >> 22) << 36) | (host >> 12);
 }
 
 /// <summary>What the hit path does not need to know about a translation.</summary>

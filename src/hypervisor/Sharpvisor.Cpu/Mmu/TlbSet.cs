@@ -143,7 +143,7 @@ internal sealed unsafe class TlbSet : IDisposable
         ulong invalid = TlbEntry.InvalidFor(slot);
         entry->ReadTag = invalid;
         entry->WriteTag = invalid;
-        entry->ExecTag = invalid;
+        entry->ExecKey = 0;
         _info[slot].NotifyTag = invalid;
         _info[slot].LinearPage = ulong.MaxValue;
     }

@@ -62,6 +62,47 @@ internal sealed unsafe partial class BlockTranslator
         }
     }
 
+    /// <summary>A slot's byte offset, or with GS not in use its address, from an address.</summary>
+    private void EmitSlot(int from, int into)
+    {
+        EmitRotate(from, into, 7);
+        _e.RegReg(0x81, 4, 4, into);
+        _e.Int32((int)TlbSet.OffsetMask);
+        if (!HostFeatures.GsBase)
+        {
+            _e.RegMem(0x03, 8, into, Host.Rsp, Host.Tlb);
+        }
+    }
+
+    /// <summary>The low half shifted right; the bits that come in on the left are the caller's to mask.</summary>
+    private void EmitRotate(int from, int into, int count)
+    {
+        if (HostFeatures.Bmi2)
+        {
+            // RORX r32, r32, imm8: VEX.LZ.F2.0F3A.W0 F0 /r ib; both registers are R8 or above or below in any mix.
+            _e.Bytes([0xC4, (byte)((into >= 8 ? 0 : 0x80) | 0x40 | (from >= 8 ? 0 : 0x20) | 3), 0x7B, 0xF0]);
+            _e.Byte(0xC0 | ((into & 7) << 3) | (from & 7));
+            _e.Byte(count);
+            return;
+        }
+
+        if (from != into)
+        {
+            _e.RegReg(0x89, 4, from, into);
+        }
+
+        _e.RegReg(0xC1, 4, 5, into);
+        _e.Byte(count);
+    }
+
+    private void GsPrefix()
+    {
+        if (HostFeatures.GsBase)
+        {
+            _e.Byte(0x65);
+        }
+    }
+
     /// <summary>
     /// Linear to host address in <see cref="Host.Address"/>. The tag's page XOR the address is the offset in the page on a hit,
     /// and larger than any that leaves room for the operand on a miss: the interpreter then does the whole instruction.
@@ -70,18 +111,14 @@ internal sealed unsafe partial class BlockTranslator
     {
         StateOffsets o = StateOffsets.Instance;
         int tag = write ? o.WriteTag : o.ReadTag;
-        _e.RegReg(0x89, 4, Host.Address, Host.Value);
-        _e.RegReg(0xC1, 4, 5, Host.Value);
-        _e.Byte(7);
-        _e.RegReg(0x81, 4, 4, Host.Value);
-        _e.Int32((int)TlbSet.OffsetMask);
-        _e.RegMem(0x03, 8, Host.Value, Host.Rsp, Host.Tlb);
+        EmitSlot(Host.Address, Host.Value);
+        GsPrefix();
         _e.RegMem(0x33, 8, Host.Address, Host.Value, tag);
         _e.RegReg(0x81, 8, 7, Host.Address);
         _e.Int32(4096 - bytes);
         AddCold(Cold.Exit, _e.JumpIf(7), _op);
-        _e.RegMem(0x33, 8, Host.Address, Host.Value, tag);
-        _e.RegMem(0x03, 8, Host.Address, Host.Value, o.Addend);
+        GsPrefix();
+        _e.RegMem(0x03, 8, Host.Address, Host.Value, o.HostPage);
         _flags = FlagsIn.Ax;
     }
 

@@ -21,6 +21,7 @@ internal sealed unsafe partial class BlockTranslator : IDisposable
     private readonly int _firstBlock;
     private readonly ColdStub[] _cold = new ColdStub[512];
     private int _coldCount;
+    private int _generationOffset;
     private FlagsIn _flags;
     private Op* _op;
 
@@ -65,9 +66,9 @@ internal sealed unsafe partial class BlockTranslator : IDisposable
         LoadMxcsr,
     }
 
-    /// <summary>Where to enter: <c>Op* enter(VpState*, byte* target, ulong jumpTag, ulong flags)</c>.</summary>
-    public delegate* unmanaged<VpState*, byte*, ulong, ulong, Op*> Enter =>
-        (delegate* unmanaged<VpState*, byte*, ulong, ulong, Op*>)_memory.Executable;
+    /// <summary>Where to enter: <c>Op* enter(VpState*, byte* target, ulong flags)</c>.</summary>
+    public delegate* unmanaged<VpState*, byte*, ulong, Op*> Enter =>
+        (delegate* unmanaged<VpState*, byte*, ulong, Op*>)_memory.Executable;
 
     public uint Threshold { get; }
 
@@ -92,6 +93,15 @@ internal sealed unsafe partial class BlockTranslator : IDisposable
     /// <summary>Binds the jump that <see cref="Mmu.EngineBlock.ExitLink"/> named to a translated block.</summary>
     public void Link(ulong site, Block* target) => _e.Bind((int)site, (int)(target->NativeHead - _memory.Executable));
 
+    /// <summary>Tells a block's host code that <see cref="Block.Generation"/> changed.</summary>
+    public void UpdateGeneration(Block* block)
+    {
+        if (block->NativeHead != null)
+        {
+            *(uint*)(_memory.Writable + (block->NativeHead - _memory.Executable) + _generationOffset) = block->Generation;
+        }
+    }
+
     /// <summary>Translates a 64-bit block that lies in one page. The caller has seen that the memory is not <see cref="Full"/>.</summary>
     public void Translate(Block* block)
     {
@@ -101,7 +111,7 @@ internal sealed unsafe partial class BlockTranslator : IDisposable
         int count = block->Ops + ((byte*)(first + block->Ops) < block->Raw ? 1 : 0);
         CountAhead(first, count, block->Ops);
         int head = _e.Position;
-        EmitHead(block, first);
+        EmitHead(block, first, head);
         _flags = FlagsIn.Ax;
         _sseChecked = false;
         bool entry = true;
@@ -148,17 +158,17 @@ internal sealed unsafe partial class BlockTranslator : IDisposable
         return true;
     }
 
-    private void EmitHead(Block* block, Op* first)
+    private void EmitHead(Block* block, Op* first, int head)
     {
         StateOffsets o = StateOffsets.Instance;
         _e.RegMem(0x8B, 8, Host.Value, Host.Rsp, Host.State);
         _e.RegMem(0x83, 4, 7, Host.Value, o.PendingEvents);
         _e.Byte(0);
         AddCold(Cold.Head, _e.JumpIf(5), first);
-        _e.MovImmediate(Host.Value, (ulong)block);
-        _e.RegMem(0x8B, 8, Host.Address, Host.Value, o.GenerationAddress);
-        _e.RegMem(0x8B, 4, Host.Address, Host.Address, 0);
-        _e.RegMem(0x3B, 4, Host.Address, Host.Value, o.Generation);
+        _e.MovImmediate(Host.Value, (ulong)block->GenerationAddress);
+        _e.RegMem(0x81, 4, 7, Host.Value, 0);
+        _generationOffset = _e.Position - head;
+        _e.Int32((int)block->Generation);
         AddCold(Cold.Head, _e.JumpIf(5), first);
         _e.RegMem(0x81, 8, 0, Host.Rsp, Host.Instructions);
         _e.Int32((int)first->Heat);

@@ -26,7 +26,6 @@ internal static class Host
     public const int FsBase = 56;
     public const int GsBase = 64;
     public const int JumpCache = 72;
-    public const int JumpTag = 80;
     public const int Instructions = 88;
     public const int Scratch = 96;
     public const int Scratch2 = 104;

@@ -1,5 +1,4 @@
 // Where translated code finds VP state: taken from the structures themselves, so that nobody has to keep numbers in step.
-using Sharpvisor.Cpu.Interpreter;
 using Sharpvisor.Cpu.Mmu;
 
 namespace Sharpvisor.Cpu.Translator;
@@ -22,7 +21,7 @@ internal sealed unsafe class StateOffsets
         EngineBlock engine = default;
         byte* e = (byte*)&engine;
         Tlb = (int)((byte*)&engine.Tlb - e);
-        JumpCache = (int)((byte*)&engine.Lazy.JumpCache - e);
+        NativeJumps = (int)((byte*)&engine.NativeJumps - e);
         ExitFlags = (int)((byte*)&engine.ExitFlags - e);
         ExitLink = (int)((byte*)&engine.ExitLink - e);
         ExitInstructions = (int)((byte*)&engine.ExitInstructions - e);
@@ -30,17 +29,14 @@ internal sealed unsafe class StateOffsets
         byte* t = (byte*)&entry;
         ReadTag = (int)((byte*)&entry.ReadTag - t);
         WriteTag = (int)((byte*)&entry.WriteTag - t);
-        Addend = (int)((byte*)&entry.Addend - t);
-        JumpEntry jump = default;
+        ExecKey = (int)((byte*)&entry.ExecKey - t);
+        HostPage = (int)((byte*)&entry.HostPage - t);
+        NativeJump jump = default;
         byte* j = (byte*)&jump;
         JumpRip = (int)((byte*)&jump.Rip - j);
-        JumpTag = (int)((byte*)&jump.Tag - j);
-        JumpBlock = (int)((byte*)&jump.Block - j);
-        Decode.Block block = default;
-        byte* b = (byte*)&block;
-        GenerationAddress = (int)((byte*)&block.GenerationAddress - b);
-        Generation = (int)((byte*)&block.Generation - b);
-        NativeHead = (int)((byte*)&block.NativeHead - b);
+        JumpKey = (int)((byte*)&jump.Key - j);
+        JumpPageBase = (int)((byte*)&jump.PageBase - j);
+        JumpNative = (int)((byte*)&jump.Native - j);
     }
 
     public static StateOffsets Instance { get; } = new();
@@ -65,7 +61,7 @@ internal sealed unsafe class StateOffsets
 
     public int Tlb { get; }
 
-    public int JumpCache { get; }
+    public int NativeJumps { get; }
 
     public int ExitFlags { get; }
 
@@ -77,17 +73,15 @@ internal sealed unsafe class StateOffsets
 
     public int WriteTag { get; }
 
-    public int Addend { get; }
+    public int ExecKey { get; }
+
+    public int HostPage { get; }
 
     public int JumpRip { get; }
 
-    public int JumpTag { get; }
+    public int JumpKey { get; }
 
-    public int JumpBlock { get; }
+    public int JumpPageBase { get; }
 
-    public int GenerationAddress { get; }
-
-    public int Generation { get; }
-
-    public int NativeHead { get; }
+    public int JumpNative { get; }
 }
