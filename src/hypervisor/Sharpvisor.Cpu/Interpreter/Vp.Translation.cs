@@ -31,6 +31,7 @@ internal sealed unsafe partial class Vp
                 op = RunNative(s, op, translator);
                 if (((nuint)op & 1) != 0)
                 {
+                    _headExits++;
                     s->Rip = s->Gpr[17] + ((Op*)((nuint)op & ~(nuint)1))->PageOffset;
                     return null;
                 }
@@ -39,6 +40,7 @@ internal sealed unsafe partial class Vp
             }
 
             ulong pageBase = s->Gpr[17];
+            CountInterpreted(op);
             Op* next = op->Handler(s, op);
             if (next == null)
             {
@@ -62,8 +64,14 @@ internal sealed unsafe partial class Vp
     private Op* RunNative(VpState* s, Op* op, BlockTranslator translator)
     {
         uint entered = op->Heat;
+        _entries++;
         op = translator.Enter(s, op->Native, FlagsImage(_lazy));
         SetFlagsImage(_lazy, _engine->ExitFlags);
+        if (_engine->ContextStale != 0)
+        {
+            Mmu.UpdateContext();
+        }
+
         Op* left = (Op*)((nuint)op & ~(nuint)1);
         _lazy->CurrentBlock = BlockOf(left);
 
@@ -79,7 +87,7 @@ internal sealed unsafe partial class Vp
         ulong rip = s->Gpr[17] + op->PageOffset;
         NativeJump* jump = _engine->NativeJumps + ((rip ^ (rip >> 12)) & (NativeJump.Entries - 1));
         jump->Rip = rip;
-        jump->Key = TlbEntry.Key(rip, (ulong)block->Host);
+        jump->Key = CodeEntry.KeyOf(rip, (ulong)block->Host);
         jump->PageBase = s->Gpr[17];
         jump->Native = block->NativeHead;
         Mmu.RefillCode(rip);

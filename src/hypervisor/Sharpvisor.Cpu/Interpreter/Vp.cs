@@ -15,6 +15,9 @@ internal sealed unsafe partial class Vp : IVpEngine
     private readonly EngineBlock* _engine;
     private GCHandle _self;
 
+    // Legacy region and header (Intel SDM Vol. 1, 13.4).
+    private const nuint XsaveAreaBytes = 576;
+
     /// <param name="translator">Runs hot 64-bit code as host code; null: everything is interpreted. Owned by the VP.</param>
     public Vp(int vpIndex, GuestMemory memory, IVpIntercepts intercepts, BlockTranslator? translator = null)
     {
@@ -37,6 +40,9 @@ internal sealed unsafe partial class Vp : IVpEngine
         {
             _engine->NativeJumps = (NativeJump*)NativeMemory.AlignedAlloc((nuint)(NativeJump.Entries * sizeof(NativeJump)), 64);
             ForgetNativeJumps();
+            _interpreted = (long*)NativeMemory.AllocZeroed(HandlerTable.Capacity, sizeof(long));
+            _engine->XsaveArea = (byte*)NativeMemory.AlignedAlloc(XsaveAreaBytes, 64);
+            NativeMemory.Clear(_engine->XsaveArea, XsaveAreaBytes);
         }
 
         Mmu = new SoftMmu(this);
@@ -103,6 +109,8 @@ internal sealed unsafe partial class Vp : IVpEngine
         Mmu.Dispose();
         NativeMemory.AlignedFree(_lazy->JumpCache);
         NativeMemory.AlignedFree(_engine->NativeJumps);
+        NativeMemory.AlignedFree(_engine->XsaveArea);
+        NativeMemory.Free(_interpreted);
         NativeMemory.AlignedFree(_engine);
         NativeMemory.AlignedFree(State);
         _self.Free();
@@ -112,7 +120,7 @@ internal sealed unsafe partial class Vp : IVpEngine
     {
         while (true)
         {
-            if ((s->PendingEvents != 0 || _interruptDeferred) && ServiceEvents(s, out VpExit exit))
+            if ((s->PendingEvents != 0 || InterruptDeferred) && ServiceEvents(s, out VpExit exit))
             {
                 return exit;
             }

@@ -198,7 +198,7 @@ internal sealed unsafe partial class BlockTranslator
         AddCold(Cold.Exit, _e.JumpIf(5), _op);
         EmitSlot(Host.Address, Host.Address);
         GsPrefix();
-        _e.RegMem(0x8B, 8, Host.Address, Host.Address, o.ExecKey);
+        _e.RegMem(0x8B, 8, Host.Address, Host.Address, o.CodeKey);
         _e.RegMem(0x3B, 8, Host.Address, Host.Value, o.JumpKey);
         AddCold(Cold.Exit, _e.JumpIf(5), _op);
         _flags = FlagsIn.Ax;

@@ -13,7 +13,7 @@ internal sealed unsafe partial class BlockTranslator
 
     /// <summary>Leaves the host address of the op's memory operand in <see cref="Host.Address"/>; uses <see cref="Host.Value"/>.</summary>
     /// <returns>False: not addressable; nothing was emitted.</returns>
-    private bool EmitAddress(Op* op, int bytes, bool write)
+    private bool EmitAddress(Op* op, int bytes, bool write, bool aligned = false)
     {
         if (!Addressable(op))
         {
@@ -21,15 +21,20 @@ internal sealed unsafe partial class BlockTranslator
         }
 
         SaveFlags();
+        EmitLinear(op);
+        EmitTranslate(bytes, write, aligned);
+        return true;
+    }
+
+    /// <summary>The linear address, into <see cref="Host.Address"/>; destroys RFLAGS.</summary>
+    private void EmitLinear(Op* op)
+    {
         EmitEffective(op, Host.Address);
         if ((op->Flags & OpFlags.Flat) == 0)
         {
             int slot = op->Segment == (byte)Segment.Fs ? Host.FsBase : Host.GsBase;
             _e.RegMem(0x03, 8, Host.Address, Host.Rsp, slot);
         }
-
-        EmitTranslate(bytes, write);
-        return true;
     }
 
     /// <summary>The effective address, into a host register that is not the base's. Flags stay.</summary>
@@ -107,16 +112,27 @@ internal sealed unsafe partial class BlockTranslator
     /// Linear to host address in <see cref="Host.Address"/>. The tag's page XOR the address is the offset in the page on a hit,
     /// and larger than any that leaves room for the operand on a miss: the interpreter then does the whole instruction.
     /// </summary>
-    private void EmitTranslate(int bytes, bool write)
+    private void EmitTranslate(int bytes, bool write, bool aligned = false)
     {
         StateOffsets o = StateOffsets.Instance;
         int tag = write ? o.WriteTag : o.ReadTag;
         EmitSlot(Host.Address, Host.Value);
         GsPrefix();
         _e.RegMem(0x33, 8, Host.Address, Host.Value, tag);
-        _e.RegReg(0x81, 8, 7, Host.Address);
-        _e.Int32(4096 - bytes);
-        AddCold(Cold.Exit, _e.JumpIf(7), _op);
+        if (aligned)
+        {
+            // All but bits 4 to 11: a miss, or not a multiple of 16.
+            _e.RegReg(0xF7, 8, 0, Host.Address);
+            _e.Int32(~0xFF0);
+            AddCold(Cold.Exit, _e.JumpIf(5), _op);
+        }
+        else
+        {
+            _e.RegReg(0x81, 8, 7, Host.Address);
+            _e.Int32(4096 - bytes);
+            AddCold(Cold.Exit, _e.JumpIf(7), _op);
+        }
+
         GsPrefix();
         _e.RegMem(0x03, 8, Host.Address, Host.Value, o.HostPage);
         _flags = FlagsIn.Ax;

@@ -123,6 +123,12 @@ internal sealed unsafe class Emitter(byte* writable)
         Int32(target - (Position + 4));
     }
 
+    public void Call(int target)
+    {
+        Byte(0xE8);
+        Int32(target - (Position + 4));
+    }
+
     /// <summary>A jump to be bound later; returns the place of its displacement.</summary>
     public int Jump()
     {

@@ -16,11 +16,25 @@ internal sealed unsafe class StateOffsets
         Cr4 = (int)((byte*)&state.Cr4 - s);
         Mxcsr = (int)((byte*)&state.Mxcsr - s);
         Vector = (int)(state.Vector - s);
+        X87 = (int)(state.X87 - s);
+        Fcw = (int)((byte*)&state.Fcw - s);
+        Ftw = (int)((byte*)&state.Ftw - s);
+        Fip = (int)((byte*)&state.Fip - s);
         FsBase = (int)((byte*)&VpState.Seg(&state, Segment.Fs)->Base - s);
         GsBase = (int)((byte*)&VpState.Seg(&state, Segment.Gs)->Base - s);
         EngineBlock engine = default;
         byte* e = (byte*)&engine;
         Tlb = (int)((byte*)&engine.Tlb - e);
+        RFlags = (int)((byte*)&state.RFlags - s);
+        Cpl = (int)((byte*)&state.Cpl - s);
+        KernelGsBase = (int)((byte*)&state.KernelGsBase - s);
+        Selector = (int)((byte*)&VpState.Seg(&state, Segment.Es)->Selector - s);
+        OpenTlb = (int)((byte*)&engine.OpenTlb - e);
+        ClosedTlb = (int)((byte*)&engine.ClosedTlb - e);
+        AcSelectsTlb = (int)((byte*)&engine.AcSelectsTlb - e);
+        ContextStale = (int)((byte*)&engine.ContextStale - e);
+        InterruptDeferred = (int)((byte*)&engine.InterruptDeferred - e);
+        XsaveArea = (int)((byte*)&engine.XsaveArea - e);
         NativeJumps = (int)((byte*)&engine.NativeJumps - e);
         ExitFlags = (int)((byte*)&engine.ExitFlags - e);
         ExitLink = (int)((byte*)&engine.ExitLink - e);
@@ -29,7 +43,8 @@ internal sealed unsafe class StateOffsets
         byte* t = (byte*)&entry;
         ReadTag = (int)((byte*)&entry.ReadTag - t);
         WriteTag = (int)((byte*)&entry.WriteTag - t);
-        ExecKey = (int)((byte*)&entry.ExecKey - t);
+        CodeEntry code = default;
+        CodeKey = TlbSet.CodeOffset + (int)((byte*)&code.Key - (byte*)&code);
         HostPage = (int)((byte*)&entry.HostPage - t);
         NativeJump jump = default;
         byte* j = (byte*)&jump;
@@ -55,11 +70,41 @@ internal sealed unsafe class StateOffsets
 
     public int Vector { get; }
 
+    public int X87 { get; }
+
+    /// <summary>FSW is behind it.</summary>
+    public int Fcw { get; }
+
+    public int Ftw { get; }
+
+    public int Fip { get; }
+
     public int FsBase { get; }
 
     public int GsBase { get; }
 
     public int Tlb { get; }
+
+    public int RFlags { get; }
+
+    public int Cpl { get; }
+
+    public int KernelGsBase { get; }
+
+    /// <summary>Of ES; the others follow in encoding order, <see cref="SegmentRegister"/> apart.</summary>
+    public int Selector { get; }
+
+    public int OpenTlb { get; }
+
+    public int ClosedTlb { get; }
+
+    public int AcSelectsTlb { get; }
+
+    public int ContextStale { get; }
+
+    public int InterruptDeferred { get; }
+
+    public int XsaveArea { get; }
 
     public int NativeJumps { get; }
 
@@ -73,7 +118,8 @@ internal sealed unsafe class StateOffsets
 
     public int WriteTag { get; }
 
-    public int ExecKey { get; }
+    /// <summary>Relative to the TLB slot of the address.</summary>
+    public int CodeKey { get; }
 
     public int HostPage { get; }
 

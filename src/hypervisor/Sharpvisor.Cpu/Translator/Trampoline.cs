@@ -45,7 +45,9 @@ internal static unsafe class Trampoline
         Copy(e, Host.Rdi, o.GsBase, Host.GsBase);
         e.RegMem(0xC7, 8, 0, Host.Rsp, Host.Instructions);
         e.Int32(0);
-        e.RegMem(0xC7, 4, 0, Host.Rsp, Host.FpLoaded);
+        e.RegMem(0xC7, 4, 0, Host.Rsp, Host.VectorLoaded);
+        e.Int32(0);
+        e.RegMem(0xC7, 4, 0, Host.Rsp, Host.X87Loaded);
         e.Int32(0);
         for (int guest = 0; guest < 12; guest++)
         {
@@ -80,12 +82,7 @@ internal static unsafe class Trampoline
             Back(e, Host.Slot(guest), o.Gpr + (guest * 8));
         }
 
-        e.RegMem(0x83, 4, 7, Host.Rsp, Host.FpLoaded);
-        e.Byte(0);
-        int unloaded = e.JumpIf(4);
-        e.RegMem(0x0FAE, 4, 3, Host.Rdi, o.Mxcsr);
-        e.RegMem(0x0FAE, 4, 2, Host.Rsp, Host.HostMxcsr);
-        e.Bind(unloaded, e.Position);
+        FloatingPointState.EmitSave(e);
         e.RegMem(0x8B, 8, Host.Rdi, Host.Rdi, o.EnginePrivate);
         e.RegMem(0x89, 8, Host.Rax, Host.Rdi, o.ExitFlags);
         e.RegMem(0x89, 8, Host.Value, Host.Rdi, o.ExitLink);
