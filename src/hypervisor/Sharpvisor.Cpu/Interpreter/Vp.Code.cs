@@ -142,6 +142,7 @@ internal sealed unsafe partial class Vp
         _translator?.Flush();
         _lazy->JumpEpoch++;
         ForgetNativeJumps();
+        _pendingLink = 0;
         _lazy->CurrentBlock = null;
     }
 

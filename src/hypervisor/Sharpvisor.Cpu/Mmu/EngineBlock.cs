@@ -23,13 +23,13 @@ internal struct PendingFault
 }
 
 /// <summary>
-/// A direct-mapped entry from linear RIP to host code. It stays when translations are flushed: who uses it compares
+/// An entry from linear RIP to host code, in a table of two ways: neighbours are one set. It stays when translations are flushed: who uses it compares
 /// <see cref="Key"/> with the TLB's.
 /// </summary>
 [StructLayout(LayoutKind.Sequential)]
 internal unsafe struct NativeJump
 {
-    public const int Entries = 8192;
+    public const int Entries = 16384;
 
     public ulong Rip;
     /// <summary>Of the page it was found on: see <see cref="CodeEntry.KeyOf"/>.</summary>

@@ -195,7 +195,12 @@ internal sealed unsafe partial class BlockTranslator
         _e.Byte(5);
         _e.RegMem(0x03, 8, Host.Value, Host.Rsp, Host.JumpCache);
         _e.RegMem(0x3B, 8, Host.Address, Host.Value, o.JumpRip);
+        int first = _e.ShortJumpIf(4);
+        _e.RegReg(0x83, 8, 6, Host.Value);
+        _e.Byte(sizeof(NativeJump));
+        _e.RegMem(0x3B, 8, Host.Address, Host.Value, o.JumpRip);
         AddCold(Cold.Exit, _e.JumpIf(5), _op);
+        _e.BindShort(first);
         EmitSlot(Host.Address, Host.Address);
         GsPrefix();
         _e.RegMem(0x8B, 8, Host.Address, Host.Address, o.CodeKey);
