@@ -30,6 +30,8 @@ public sealed unsafe class GuestMemory : IDisposable
     public const ulong HighRamBase = 0x1_0000_0000;
 
     private const int ChunkShift = 30;
+    private const uint UnsettledMask = 15;
+    private const uint GenerationStep = UnsettledMask + 1;
     private readonly byte* _ram;
     private readonly nuint _ramBytes;
     private readonly ulong* _pages;
@@ -39,6 +41,7 @@ public sealed unsafe class GuestMemory : IDisposable
     private readonly List<HostPages> _owned = [];
     private readonly Dictionary<ulong, ulong> _coveredByOverlay = [];
     private readonly Lock _layoutLock = new();
+    private ICodeWatcher[] _codeWatchers = [];
 
     /// <param name="ramBytes">Size of RAM in bytes, a multiple of 4096, at least 1 MiB.</param>
     /// <exception cref="ArgumentOutOfRangeException">The size is unusable.</exception>
@@ -80,9 +83,6 @@ public sealed unsafe class GuestMemory : IDisposable
 
     /// <summary>Raised after pages were mapped, unmapped or overlaid: cached translations must go. Argument: first GPN, count.</summary>
     public event Action<ulong, ulong>? LayoutChanged;
-
-    /// <summary>Raised when a page is about to be tracked as code: engines drop cached write translations of that GPN.</summary>
-    public event Action<ulong>? CodeTracked;
 
     /// <summary>RAM from address 0, in bytes.</summary>
     public ulong LowRamBytes { get; }
@@ -309,30 +309,66 @@ public sealed unsafe class GuestMemory : IDisposable
             // Generation 0: no engine ever decoded code there.
             if (Volatile.Read(ref _codeGeneration[gpn]) != 0)
             {
-                Interlocked.Increment(ref _codeGeneration[gpn]);
+                Advance(gpn, GenerationStep);
             }
         }
     }
 
-    /// <summary>Starts tracking writes to a page that code was found on. Idempotent. Returns the page's current generation (never 0).</summary>
+    /// <summary>Adds an engine to those that are told of code pages; at most 15.</summary>
+    public void Watch(ICodeWatcher watcher)
+    {
+        lock (_layoutLock)
+        {
+            ArgumentOutOfRangeException.ThrowIfGreaterThanOrEqual(_codeWatchers.Length, (int)UnsettledMask);
+            _codeWatchers = [.. _codeWatchers, watcher];
+        }
+    }
+
+    /// <summary>Undoes <see cref="Watch"/>; no VP of the partition may run any more.</summary>
+    public void Unwatch(ICodeWatcher watcher)
+    {
+        lock (_layoutLock)
+        {
+            _codeWatchers = [.. _codeWatchers.Where(each => each != watcher)];
+        }
+    }
+
+    /// <summary>
+    /// Starts tracking writes to a page that code was found on, without waiting for anyone. Idempotent. Until every watcher has dropped its
+    /// write translations the page is not settled: stores may go unannounced, so code from it has to be compared at each use.
+    /// </summary>
+    /// <returns>The generation that the page will pass, or has; never 0. Equal to <see cref="CodeGeneration"/> only if the page is settled.</returns>
     public uint TrackCode(ulong gpn)
     {
         if (gpn >= _pageCount)
         {
-            return 1;
+            return GenerationStep;
         }
 
-        if (Interlocked.CompareExchange(ref _codeGeneration[gpn], 1, 0) == 0)
+        if (Volatile.Read(ref _codeGeneration[gpn]) == 0)
         {
-            CodeTracked?.Invoke(gpn);
+            ICodeWatcher[] watchers = Volatile.Read(ref _codeWatchers);
+            if (Interlocked.CompareExchange(ref _codeGeneration[gpn], GenerationStep + (uint)watchers.Length, 0) == 0)
+            {
+                foreach (ICodeWatcher watcher in watchers)
+                {
+                    watcher.CodeTracked(gpn);
+                }
+            }
         }
 
-        return Volatile.Read(ref _codeGeneration[gpn]);
+        return Volatile.Read(ref _codeGeneration[gpn]) & ~UnsettledMask;
     }
+
+    /// <summary>A watcher's answer to <see cref="ICodeWatcher.CodeTracked"/>.</summary>
+    public void WritesDropped(ulong gpn) => Advance(gpn, GenerationStep - 1);
+
+    /// <summary>True when every store to the page's code is announced.</summary>
+    public static bool IsSettled(uint generation) => (generation & UnsettledMask) == 0;
 
     /// <summary>0 when the page holds no tracked code (writes need no notice); otherwise a number that every write changes.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public uint CodeGeneration(ulong gpn) => gpn < _pageCount ? Volatile.Read(ref _codeGeneration[gpn]) : 1;
+    public uint CodeGeneration(ulong gpn) => gpn < _pageCount ? Volatile.Read(ref _codeGeneration[gpn]) : GenerationStep;
 
     /// <summary>Address of a page's generation counter, for an engine's block-entry check; null outside the address space.</summary>
     public uint* CodeGenerationAddress(ulong gpn) => gpn < _pageCount ? &_codeGeneration[gpn] : null;
@@ -347,6 +383,20 @@ public sealed unsafe class GuestMemory : IDisposable
         {
             ((IDisposable)pages).Dispose();
         }
+    }
+
+    /// <summary>The low bits count the watchers still to answer, the others are the generation, which skips 0 when it wraps.</summary>
+    private void Advance(ulong gpn, uint step)
+    {
+        uint old;
+        uint next;
+        do
+        {
+            old = Volatile.Read(ref _codeGeneration[gpn]);
+            next = old + step;
+            next += next < GenerationStep ? GenerationStep : 0;
+        }
+        while (Interlocked.CompareExchange(ref _codeGeneration[gpn], next, old) != old);
     }
 
     private void MapHostPages(ulong gpa, ReadOnlySpan<byte> content, PageFlags flags)

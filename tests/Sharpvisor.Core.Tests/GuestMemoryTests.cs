@@ -80,6 +80,24 @@ public sealed class GuestMemoryTests : IDisposable
     }
 
     [Fact]
+    public void A_code_page_settles_when_every_watcher_has_dropped_its_writes()
+    {
+        var watchers = new Watcher[] { new(), new() };
+        Array.ForEach(watchers, _memory.Watch);
+
+        uint first = _memory.TrackCode(5);
+        Assert.All(watchers, watcher => Assert.Equal([5UL], watcher.Pages));
+        _memory.WritesDropped(5);
+        Assert.False(GuestMemory.IsSettled(_memory.CodeGeneration(5)));
+        _memory.WritesDropped(5);
+
+        Assert.True(GuestMemory.IsSettled(_memory.CodeGeneration(5)));
+        Assert.NotEqual(first, _memory.CodeGeneration(5));
+        Assert.Equal(_memory.CodeGeneration(5), _memory.TrackCode(5));
+        Assert.All(watchers, watcher => Assert.Single(watcher.Pages));
+    }
+
+    [Fact]
     public void Memory_for_direct_io_is_the_guests_own()
     {
         Assert.True(_memory.TryGetMemory(0x1FF0, 0x20, out Memory<byte> memory));
@@ -117,4 +135,11 @@ public sealed class GuestMemoryTests : IDisposable
     [InlineData(1, ulong.MaxValue)]
     [InlineData(ulong.MaxValue, 1)]
     public void What_is_not_RAM_cannot_be_discarded(ulong gpn, ulong pages) => Assert.False(_memory.TryDiscard(gpn, pages));
+
+    private sealed class Watcher : ICodeWatcher
+    {
+        public List<ulong> Pages { get; } = [];
+
+        public void CodeTracked(ulong gpn) => Pages.Add(gpn);
+    }
 }

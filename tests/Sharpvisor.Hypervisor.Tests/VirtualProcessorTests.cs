@@ -80,10 +80,17 @@ public sealed class VirtualProcessorTests
         Assert.True(woken.Wait(s_patience, TestContext.Current.CancellationToken));
     }
 
-    [Fact]
-    public void Guest_idle_ends_with_a_pending_interrupt_even_when_IF_is_clear()
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public void Guest_idle_ends_with_an_interrupt_even_when_IF_is_clear_or_the_APIC_refuses_it(bool apicEnabled)
     {
-        using TestMachine machine = new TestMachine(realTime: true).EnableApics();
+        using var machine = new TestMachine(realTime: true);
+        if (apicEnabled)
+        {
+            machine.EnableApics();
+        }
+
         using var idle = new ManualResetEventSlim();
         using var resumed = new ManualResetEventSlim();
         int runs = 0;

@@ -32,6 +32,7 @@ internal sealed partial class LocalApic
     private uint _dfr;
     private uint _esr;
     private uint _esrPending;
+    private bool _refused;
     private ulong _icr;
 
     public LocalApic(int index, ApicBus bus, ITimerService timers, ILocalApicOwner owner)
@@ -141,6 +142,8 @@ internal sealed partial class LocalApic
     {
         if (!IsSoftwareEnabled)
         {
+            Volatile.Write(ref _refused, true);
+            _owner.Notify(VpEvents.Interrupt);
             return false;
         }
 
@@ -174,8 +177,11 @@ internal sealed partial class LocalApic
     /// <summary>Is there anything that AcknowledgeInterrupt would return?</summary>
     public bool HasDeliverable => DeliverableVector() >= 0 || IsExternalDeliverable;
 
-    /// <summary>Has an interrupt arrived that was not taken yet, whatever its priority?</summary>
-    public bool HasArrived => Highest(_irr) >= 0 || IsExternalDeliverable;
+    /// <summary>
+    /// Has an interrupt arrived that was not taken yet, whatever its priority? Also true, once, after one that this APIC refused
+    /// because software had not enabled it: a VP that Linux is bringing up may already sleep for a spinlock's kick.
+    /// </summary>
+    public bool TakeArrival() => Interlocked.Exchange(ref _refused, false) || Highest(_irr) >= 0 || IsExternalDeliverable;
 
     /// <summary>Moves the highest deliverable vector from IRR to ISR, or runs the PIC's acknowledge cycle.</summary>
     /// <returns>The vector; -1 when there is none.</returns>
@@ -384,6 +390,7 @@ internal sealed partial class LocalApic
         _dfr = 0xFFFF_FFFF;
         _esr = 0;
         _esrPending = 0;
+        _refused = false;
         _icr = 0;
         _id = (uint)Index;
         _ldr = IsX2 ? X2LogicalId : 0;

@@ -444,6 +444,6 @@ public sealed partial class VirtualProcessor : ILocalApicOwner
     {
         LatchSecondNmi();
         bool nmi = (Registers.PendingEvents & VpEvents.Nmi) != 0 && Registers.State.NmiBlocked == 0;
-        return nmi || (_suspension == Suspension.Idle ? Apic.HasArrived : Registers.InterruptsEnabled && Apic.HasDeliverable);
+        return nmi || (_suspension == Suspension.Idle ? Apic.TakeArrival() : Registers.InterruptsEnabled && Apic.HasDeliverable);
     }
 }

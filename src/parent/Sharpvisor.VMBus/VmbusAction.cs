@@ -15,8 +15,14 @@ internal enum VmbusActionKind
     SetTargetVp,
     /// <summary>A reset that was asked for is complete.</summary>
     ResetComplete,
+    /// <summary>The guest connects to <see cref="VmbusAction.Socket"/>; an offer, or <see cref="VmbusServerState.RefuseConnect"/>, answers it.</summary>
+    ConnectSocket,
 }
+
+/// <summary>Both ends of a Hyper-V socket's connection: the guest's endpoint and the service it is for.</summary>
+internal readonly record struct SocketAddresses(Guid EndpointId, Guid ServiceId);
 
 /// <summary>One action.</summary>
 internal readonly record struct VmbusAction(
-    VmbusActionKind Kind, byte[]? Message = null, uint Vp = 0, byte Sint = 0, OfferedChannel? Channel = null);
+    VmbusActionKind Kind, byte[]? Message = null, uint Vp = 0, byte Sint = 0, OfferedChannel? Channel = null,
+    SocketAddresses Socket = default);

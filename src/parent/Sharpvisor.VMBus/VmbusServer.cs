@@ -22,7 +22,7 @@ public sealed class VmbusServer : IChannelHost, IDisposable
     private readonly ITraceSink? _trace;
     private readonly VmbusServerState _state;
     private readonly Queue<VmbusAction> _backlog = new();
-    private readonly Dictionary<(VmbusOffer Offer, ushort Subchannel), ChannelCounters> _counters = [];
+    private readonly Dictionary<(string Name, ushort Subchannel), ChannelCounters> _counters = [];
     private readonly Counter _messagesIn;
     private readonly Counter _messagesOut;
     private readonly Counter _messagesDropped;
@@ -72,6 +72,9 @@ public sealed class VmbusServer : IChannelHost, IDisposable
     /// <inheritdoc/>
     public GuestMemory Memory { get; }
 
+    /// <summary>Who answers the guest's connects to Hyper-V sockets; null: nobody listens.</summary>
+    public IVmbusSockets? Sockets { get; set; }
+
     bool IChannelHost.TraceEnabled => _trace is { IsEnabled: true };
 
     /// <summary>Puts a device on the bus; a connected guest sees a hot add. Devices are offered in the order of these calls.</summary>
@@ -98,6 +101,16 @@ public sealed class VmbusServer : IChannelHost, IDisposable
                 _state.Rescind(channel);
             }
 
+            Apply();
+        }
+    }
+
+    /// <summary>Answers <see cref="IVmbusSockets.Connect"/> when there is nobody to connect to.</summary>
+    public void RefuseConnect(Guid endpointId, Guid serviceId)
+    {
+        lock (_lock)
+        {
+            _state.RefuseConnect(new SocketAddresses(endpointId, serviceId));
             Apply();
         }
     }
@@ -271,6 +284,12 @@ public sealed class VmbusServer : IChannelHost, IDisposable
                 }
 
                 break;
+            case VmbusActionKind.ConnectSocket when Sockets is { } sockets:
+                sockets.Connect(action.Socket.EndpointId, action.Socket.ServiceId);
+                break;
+            case VmbusActionKind.ConnectSocket:
+                _state.RefuseConnect(action.Socket);
+                break;
             case VmbusActionKind.ResetComplete:
                 _resetComplete.Set();
                 break;
@@ -392,7 +411,8 @@ public sealed class VmbusServer : IChannelHost, IDisposable
 
     private ChannelCounters CountersOf(OfferedChannel channel)
     {
-        (VmbusOffer, ushort) key = (channel.Offer, channel.SubchannelIndex);
+        // By name: the connections of Hyper-V sockets come and go, and share theirs.
+        (string, ushort) key = (channel.Offer.Name, channel.SubchannelIndex);
         if (!_counters.TryGetValue(key, out ChannelCounters? counters))
         {
             counters = new ChannelCounters(_statistics, channel.Offer.Name, channel.SubchannelIndex);

@@ -248,21 +248,15 @@ internal sealed partial class VmbusServerState
         return done;
     }
 
-    // Nobody listens on Hyper-V sockets yet: refuse, rather than let the guest's connect() time out.
+    // hv_sock asks for it from Windows 10's version on (net/vmw_vsock/hyperv_transport.c, hvs_init).
     private bool HandleTlConnect(ReadOnlySpan<byte> message)
     {
-        if (Version < VmbusVersion.V4_1 || !Wire.TryParse(message, out TlConnectRequestMessage connect))
+        if (Version < VmbusVersion.V4_0 || !Wire.TryParse(message, out TlConnectRequestMessage connect))
         {
             return false;
         }
 
-        Send(new TlConnectResultMessage
-        {
-            Header = Wire.Header(ChannelMessageType.TlConnectResult),
-            EndpointId = connect.EndpointId,
-            ServiceId = connect.ServiceId,
-            Status = VmbusConstants.StatusConnectionRefused,
-        });
+        _actions.Enqueue(new VmbusAction(VmbusActionKind.ConnectSocket, Socket: new SocketAddresses(connect.EndpointId, connect.ServiceId)));
         return true;
     }
 

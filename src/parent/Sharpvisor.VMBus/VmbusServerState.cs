@@ -128,6 +128,21 @@ internal sealed partial class VmbusServerState
         }
     }
 
+    /// <summary>Tells the guest that nobody listens. A connection that succeeds is an offer instead, and older guests time out.</summary>
+    public void RefuseConnect(in SocketAddresses socket)
+    {
+        if (_link == Link.Connected && Version >= VmbusVersion.V4_1)
+        {
+            Send(new TlConnectResultMessage
+            {
+                Header = Wire.Header(ChannelMessageType.TlConnectResult),
+                EndpointId = socket.EndpointId,
+                ServiceId = socket.ServiceId,
+                Status = VmbusConstants.StatusConnectionRefused,
+            });
+        }
+    }
+
     /// <summary>The VM was reset: <see cref="VmbusActionKind.ResetComplete"/> follows when all channels are closed.</summary>
     public void Reset() => Disconnect(Next.Reset);
 
@@ -236,9 +251,9 @@ internal sealed partial class VmbusServerState
         channel.ReleaseAfterClose = false;
         channel.RescindSent = false;
         channel.Reopen = null;
-        if (channel.Removed || channel.Primary is not null)
+        if (channel.Removed || channel.Primary is not null || channel.Offer.Flags.HasFlag(OfferFlags.TlnpiProviderOffer))
         {
-            // A subchannel is offered again when the device is asked for it again.
+            // A subchannel is offered again when the device is asked for it again, and a socket's connection is over.
             channel.Removed = true;
             _channels.Remove(channel);
         }

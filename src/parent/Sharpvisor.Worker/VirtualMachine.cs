@@ -8,6 +8,7 @@ using Sharpvisor.Devices.Boot;
 using Sharpvisor.Devices.Ide;
 using Sharpvisor.Hypervisor;
 using Sharpvisor.VMBus;
+using Sharpvisor.Vsp.Socket;
 
 namespace Sharpvisor.Worker;
 
@@ -22,6 +23,7 @@ public sealed class VirtualMachine : IDisposable
     private readonly Partition _partition;
     private readonly Chipset _chipset;
     private readonly VmbusServer? _vmbus;
+    private readonly SocketVsp? _sockets;
     private readonly TaskCompletionSource<VmResult> _completion = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private readonly Stopwatch _wallClock = new();
     private readonly Lock _lifeLock = new();
@@ -89,12 +91,15 @@ public sealed class VirtualMachine : IDisposable
             bus, _memory, _chipset.InterruptRouter.CreateIsaLine(14), _chipset.InterruptRouter.CreateIsaLine(15), Statistics);
         _disks.AttachEmulated(ide);
         _chipset.PciBus.Add(ide);
+        Console = new VmConsole(options.Console, _chipset.Keyboard);
         if (options.Integration)
         {
             _vmbus = new VmbusServer(_memory, _partition, Statistics, options.Trace);
             _disks.OfferSynthetic(_vmbus, options.Processors, Statistics);
+            _network.OfferSynthetic(_vmbus, options.Processors, Statistics);
             Integration = new VmIntegration(() => _partition.ReferenceTime, Statistics);
             Integration.Offer(_vmbus, options.Services);
+            Console.Offer(_vmbus);
             if (options.TestDevices)
             {
                 _ = new HypervTestDevice(bus, _partition, _partition);
@@ -103,6 +108,7 @@ public sealed class VirtualMachine : IDisposable
 
         try
         {
+            _sockets = ListenForSockets();
             LoadGuest();
         }
         catch
@@ -117,6 +123,9 @@ public sealed class VirtualMachine : IDisposable
 
     /// <summary>What can be asked of the guest's integration components; null when the VM has none.</summary>
     public VmIntegration? Integration { get; }
+
+    /// <summary>The VM's keyboard and mouse.</summary>
+    public VmConsole Console { get; }
 
     /// <summary>The disks now attached, and the LUN of those on the SCSI controller.</summary>
     public IReadOnlyList<(DiskOptions Options, int? Lun)> Disks => _disks.List();
@@ -175,6 +184,7 @@ public sealed class VirtualMachine : IDisposable
             _paused = true;
             Integration?.Pause();
             _partition.Pause();
+            _network.Pause();
             _vmbus?.Pause();
             return true;
         }
@@ -192,6 +202,7 @@ public sealed class VirtualMachine : IDisposable
 
             _paused = false;
             _vmbus?.Resume();
+            _network.Resume();
             _partition.Resume();
             Integration?.Resume();
             return true;
@@ -214,6 +225,19 @@ public sealed class VirtualMachine : IDisposable
     /// closed. LUNs count from 0 in the order of <see cref="VmOptions.Disks"/>. False: there is none with this LUN.
     /// </summary>
     public bool RemoveDisk(int lun) => _disks.Remove(lun);
+
+    /// <summary>The network cards there are.</summary>
+    public IReadOnlyList<NetworkCardState> Networks => _network.List();
+
+    /// <summary>Adds a synthetic network card while the VM runs, plugged into a network named as for <c>--net</c>. Returns its number.</summary>
+    /// <exception cref="VmConfigurationException">The network cannot be used, or the VM takes no such card.</exception>
+    public int AddNetworkCard(string network, MacAddress address) => _network.Add(network, address);
+
+    /// <summary>Takes a synthetic network card away. False: there is none with this number.</summary>
+    public bool RemoveNetworkCard(int id) => _network.Remove(id);
+
+    /// <summary>Plugs a synthetic card's cable in or out. False: there is none with this number.</summary>
+    public bool SetLink(int id, bool connected) => _network.SetLink(id, connected);
 
     /// <summary>A line a VP for a person who wonders what the guest is doing.</summary>
     public IReadOnlyList<string> DescribeProcessors() => [.. _partition.Processors.Select(p => p.Describe())];
@@ -239,6 +263,12 @@ public sealed class VirtualMachine : IDisposable
     {
         _partition.Stop();
         _supervisor?.Join();
+        if (_sockets is { } sockets)
+        {
+            sockets.Dispose();
+            File.Delete(_options.VsockPath!);
+        }
+
         _vmbus?.Dispose();
         Integration?.Dispose();
         _network.Dispose();
@@ -247,6 +277,18 @@ public sealed class VirtualMachine : IDisposable
         _chipset.Dispose();
         _partition.Dispose();
         _memory.Dispose();
+    }
+
+    private SocketVsp? ListenForSockets()
+    {
+        // The guest reaches PATH_PORT, so there must be room for a port.
+        const int PortBytes = 11;
+        return _options.VsockPath is not { } path ? null
+            : _vmbus is null
+                ? throw new VmConfigurationException($"--vsock {path}: Hyper-V sockets need VMBus, which a VM with --integration off does not have")
+            : System.Text.Encoding.UTF8.GetByteCount(path) > HostSocket.MaxPathBytes - PortBytes
+                ? throw new VmConfigurationException($"--vsock {path}: the path is too long for a socket")
+            : new SocketVsp(_vmbus, HostSocket.Listen("--vsock", path), path);
     }
 
     private void LoadGuest()

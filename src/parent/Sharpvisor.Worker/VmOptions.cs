@@ -74,6 +74,12 @@ public sealed record VmOptions
     /// <summary>The integration services offered when <see cref="Integration"/> is on.</summary>
     public IntegrationServices Services { get; init; } = IntegrationServices.All;
 
+    /// <summary>Screen and input devices.</summary>
+    public ConsoleDevices Console { get; init; } = ConsoleDevices.All;
+
+    /// <summary>Where the guest's AF_VSOCK meets the host's unix sockets (see <see cref="Vsp.Socket.SocketVsp"/>); null: nowhere.</summary>
+    public string? VsockPath { get; init; }
+
     public EngineKind Engine { get; init; } = EngineKind.Auto;
 
     /// <summary>The test guests' exit device at port 0xF4.</summary>

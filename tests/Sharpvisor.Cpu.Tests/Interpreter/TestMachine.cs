@@ -14,9 +14,13 @@ internal sealed unsafe class TestMachine : IVpIntercepts, IDisposable
     public const ulong StackTop = 0x30_0000;
     private const ulong Pml4 = 0x1000;
 
-    public TestMachine(BlockTranslator? translator = null)
+    private readonly bool _ownsMemory;
+
+    /// <param name="memory">Another machine's, for a second VP; null: its own.</param>
+    public TestMachine(BlockTranslator? translator = null, GuestMemory? memory = null)
     {
-        Memory = new GuestMemory(16 << 20);
+        _ownsMemory = memory == null;
+        Memory = memory ?? new GuestMemory(16 << 20);
         Vp = new Vp(0, Memory, this, translator);
     }
 
@@ -31,9 +35,9 @@ internal sealed unsafe class TestMachine : IVpIntercepts, IDisposable
     public Queue<int> Vectors { get; } = new();
 
     /// <summary>64-bit mode at CPL 0 with the first 1 GiB mapped to itself by 2 MiB pages.</summary>
-    public static TestMachine Long(BlockTranslator? translator = null)
+    public static TestMachine Long(BlockTranslator? translator = null, GuestMemory? memory = null)
     {
-        var machine = new TestMachine(translator);
+        var machine = new TestMachine(translator, memory);
         machine.Memory.TryWrite(Pml4, 0x2003UL);
         machine.Memory.TryWrite(0x2000, 0x3003UL);
         for (ulong i = 0; i < 512; i++)
@@ -104,7 +108,10 @@ internal sealed unsafe class TestMachine : IVpIntercepts, IDisposable
     public void Dispose()
     {
         Vp.Dispose();
-        Memory.Dispose();
+        if (_ownsMemory)
+        {
+            Memory.Dispose();
+        }
     }
 
     public uint ReadPort(ushort port, int bytes) => uint.MaxValue;

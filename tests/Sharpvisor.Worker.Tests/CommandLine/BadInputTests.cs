@@ -53,6 +53,18 @@ public sealed class BadInputTests : IDisposable
     public Task A_missing_disk_is_named() => AssertRefusedAsync("/nowhere/disk", "run", "--kernel", Kernel, "--disk", "/nowhere/disk");
 
     [Fact]
+    public Task Hyper_V_sockets_without_integration_are_refused() =>
+        AssertRefusedAsync("--vsock", "run", "--kernel", Kernel, "--integration", "off", "--vsock", Path.Combine(_directory, "vsock"));
+
+    [Fact]
+    public Task A_socket_in_a_missing_directory_is_named() =>
+        AssertRefusedAsync("/nowhere/vsock", "run", "--kernel", Kernel, "--vsock", "/nowhere/vsock");
+
+    [Fact]
+    public Task A_socket_with_too_long_a_path_is_named() =>
+        AssertRefusedAsync("--vsock", "run", "--kernel", Kernel, "--vsock", "/tmp/" + new string('v', 100));
+
+    [Fact]
     public async Task A_disk_of_odd_size_is_named()
     {
         string path = Write("odd.img", new byte[1000]);

@@ -9,7 +9,6 @@ namespace Sharpvisor.Cpu.Interpreter;
 internal sealed unsafe partial class Vp
 {
     public const int JumpEntries = 4096;
-    private static readonly Lock s_trackLock = new();
 
     private readonly BlockCache _blocks = new();
     private readonly BlockDecoder _decoder = new();
@@ -160,8 +159,13 @@ internal sealed unsafe partial class Vp
         if (block->Host == host
             && new ReadOnlySpan<byte>(host, block->Bytes).SequenceEqual(new ReadOnlySpan<byte>(block->Raw, block->Bytes)))
         {
-            block->Generation = generation;
-            _translator?.UpdateGeneration(block);
+            // While stores may go unannounced, the comparison holds for this entry only.
+            if (GuestMemory.IsSettled(generation))
+            {
+                block->Generation = generation;
+                _translator?.UpdateGeneration(block);
+            }
+
             return true;
         }
 
@@ -205,7 +209,7 @@ internal sealed unsafe partial class Vp
         ulong gpn = gpa >> GuestMemory.PageShift;
         Block* block = _blocks.Reserve();
         block->GenerationAddress = Memory.CodeGenerationAddress(gpn);
-        block->Generation = Track(gpn);
+        block->Generation = Memory.TrackCode(gpn);
         block->Gpa = gpa;
         block->Host = host;
         block->Mode = mode & BlockMode.DecodeMask;
@@ -242,27 +246,5 @@ internal sealed unsafe partial class Vp
 
         _blocks.Commit(block, block->Raw + block->Bytes);
         return block;
-    }
-
-    /// <summary>
-    /// Starts write tracking. One VP at a time: a second one must not decode while the first still waits for the others to
-    /// drop their write translations. Waiters serve their own requests, so that two VPs cannot wait for each other.
-    /// </summary>
-    private uint Track(ulong gpn)
-    {
-        while (!s_trackLock.TryEnter())
-        {
-            ServiceRemoteRequests();
-            Thread.SpinWait(20);
-        }
-
-        try
-        {
-            return Memory.TrackCode(gpn);
-        }
-        finally
-        {
-            s_trackLock.Exit();
-        }
     }
 }

@@ -5,6 +5,8 @@ namespace Sharpvisor.Cpu.Interpreter;
 
 internal sealed unsafe partial class Vp
 {
+    private const uint RemoteEvents = (uint)(VpEvents.FlushTlb | VpEvents.Engine);
+
     [ThreadStatic]
     private static Vp? s_current;
 
@@ -12,7 +14,7 @@ internal sealed unsafe partial class Vp
     private readonly List<ulong> _trackedPages = [];
     private long _requested;
     private long _acknowledged;
-    private int _running;
+    private bool _running;
 
     /// <summary>See <see cref="Mmu.EngineBlock.InterruptDeferred"/>. An instruction that sets IF must then return to the run loop.</summary>
     public bool InterruptDeferred
@@ -33,43 +35,75 @@ internal sealed unsafe partial class Vp
             return;
         }
 
-        Wait(Request(VpEvents.FlushTlb));
+        Wait(RequestFlush());
     }
 
     /// <summary>Serves requests of other threads; called at block boundaries and while this VP itself waits for another.</summary>
     public void ServiceRemoteRequests()
     {
-        const uint remote = (uint)(VpEvents.FlushTlb | VpEvents.Engine);
-        if ((Volatile.Read(ref State->PendingEvents) & remote) == 0)
+        if ((Volatile.Read(ref State->PendingEvents) & RemoteEvents) != 0)
         {
-            return;
+            lock (_requestLock)
+            {
+                ServeRequests();
+            }
+        }
+    }
+
+    /// <summary>The caller holds the lock.</summary>
+    private void ServeRequests()
+    {
+        uint events = Interlocked.And(ref State->PendingEvents, ~RemoteEvents);
+        if ((events & (uint)VpEvents.FlushTlb) != 0)
+        {
+            Mmu.FlushAll();
         }
 
-        lock (_requestLock)
+        foreach (ulong gpn in _trackedPages)
         {
-            uint events = Interlocked.And(ref State->PendingEvents, ~remote);
-            if ((events & (uint)VpEvents.FlushTlb) != 0)
-            {
-                Mmu.FlushAll();
-            }
+            Mmu.DropWrites(gpn);
+            Memory.WritesDropped(gpn);
+        }
 
-            foreach (ulong gpn in _trackedPages)
+        _trackedPages.Clear();
+        Volatile.Write(ref _acknowledged, _requested);
+    }
+
+    /// <inheritdoc/>
+    public void CodeTracked(ulong gpn)
+    {
+        if (!ReferenceEquals(s_current, this))
+        {
+            lock (_requestLock)
             {
+                if (_running)
+                {
+                    _trackedPages.Add(gpn);
+                    Kick(VpEvents.Engine);
+                    return;
+                }
+
+                // The VP cannot start before the lock is free: its translations are ours meanwhile.
                 Mmu.DropWrites(gpn);
             }
-
-            _trackedPages.Clear();
-            Volatile.Write(ref _acknowledged, _requested);
         }
+        else
+        {
+            Mmu.DropWrites(gpn);
+        }
+
+        Memory.WritesDropped(gpn);
     }
 
     private void EnterRun()
     {
         s_current = this;
-
-        // A full fence: either the requester sees us running and waits, or we see its request before the first instruction.
-        _ = Interlocked.Exchange(ref _running, 1);
-        ServiceRemoteRequests();
+        lock (_requestLock)
+        {
+            // Whatever was asked meanwhile, also when a reset took the event bit away.
+            ServeRequests();
+            _running = true;
+        }
     }
 
     private void LeaveRun()
@@ -81,22 +115,22 @@ internal sealed unsafe partial class Vp
             Kick(VpEvents.Interrupt);
         }
 
-        _ = Interlocked.Exchange(ref _running, 0);
+        lock (_requestLock)
+        {
+            // Nothing stays queued while the VP sleeps: code on a page would not settle.
+            ServeRequests();
+            _running = false;
+        }
+
         s_current = null;
     }
 
-    private long Request(VpEvents bit, ulong? trackedGpn = null)
+    private long RequestFlush()
     {
         lock (_requestLock)
         {
-            if (trackedGpn is ulong gpn)
-            {
-                _trackedPages.Add(gpn);
-            }
-
-            long ticket = ++_requested;
-            Kick(bit);
-            return ticket;
+            Kick(VpEvents.FlushTlb);
+            return ++_requested;
         }
     }
 
@@ -104,25 +138,25 @@ internal sealed unsafe partial class Vp
     {
         Vp? self = s_current;
         SpinWait spin = default;
-        while (Volatile.Read(ref _running) != 0 && Volatile.Read(ref _acknowledged) < ticket)
+        while (Volatile.Read(ref _running) && Volatile.Read(ref _acknowledged) < ticket)
         {
             self?.ServiceRemoteRequests();
             spin.SpinOnce(sleep1Threshold: -1);
         }
     }
 
-    private void OnCodeTracked(ulong gpn)
+    /// <summary>Nobody waits: memory that went away stays allocated, and the guest cannot tell a late access from an early one.</summary>
+    private void OnLayoutChanged(ulong gpn, ulong count)
     {
         if (ReferenceEquals(s_current, this))
         {
-            Mmu.DropWrites(gpn);
-            return;
+            Mmu.FlushAll();
         }
-
-        Wait(Request(VpEvents.Engine, gpn));
+        else
+        {
+            _ = RequestFlush();
+        }
     }
-
-    private void OnLayoutChanged(ulong gpn, ulong count) => RequestTlbFlush();
 
     /// <returns>True when Run must return.</returns>
     private bool ServiceEvents(VpState* s, out VpExit exit)

@@ -9,7 +9,7 @@ using Sharpvisor.Cpu.Translator;
 namespace Sharpvisor.Cpu.Interpreter;
 
 /// <summary>The engine of one VP. Partials: Code (blocks), Events (interrupts, requests of other threads), Step, Translation.</summary>
-internal sealed unsafe partial class Vp : IVpEngine
+internal sealed unsafe partial class Vp : IVpEngine, ICodeWatcher
 {
     private readonly LazyFlags* _lazy;
     private readonly EngineBlock* _engine;
@@ -47,7 +47,7 @@ internal sealed unsafe partial class Vp : IVpEngine
 
         Mmu = new SoftMmu(this);
         Reset(powerOn: true);
-        memory.CodeTracked += OnCodeTracked;
+        memory.Watch(this);
         memory.LayoutChanged += OnLayoutChanged;
     }
 
@@ -102,7 +102,7 @@ internal sealed unsafe partial class Vp : IVpEngine
 
     public void Dispose()
     {
-        Memory.CodeTracked -= OnCodeTracked;
+        Memory.Unwatch(this);
         Memory.LayoutChanged -= OnLayoutChanged;
         _blocks.Dispose();
         _translator?.Dispose();

@@ -91,8 +91,8 @@ internal sealed unsafe class SoftMmu : IDisposable
     }
 
     /// <summary>
-    /// Code was found on a guest page: from now on every store to it takes the slow path. The VP calls it, on its own thread,
-    /// for each <see cref="GuestMemory.CodeTracked"/> before the decoder may read the page.
+    /// Code was found on a guest page: from now on every store to it takes the slow path. On the VP's thread, or while the VP
+    /// does not run.
     /// </summary>
     public void DropWrites(ulong gpn)
     {

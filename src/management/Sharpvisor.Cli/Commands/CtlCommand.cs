@@ -38,6 +38,7 @@ internal static class CtlCommand
         command.Add(Kvp());
         command.Add(Disk());
         command.Add(Memory());
+        command.Add(SendKeys());
         return command;
     }
 
@@ -50,6 +51,22 @@ internal static class CtlCommand
             Bytes = Quantity.TryParseBytes(p.GetValue(size)!, out ulong bytes)
                 ? bytes
                 : throw new VmConfigurationException($"memory {p.GetValue(size)}: not a size such as 256M"),
+        });
+    }
+
+    private static Command SendKeys()
+    {
+        var keys = new Argument<string[]>("KEY")
+        {
+            Description = "A key (enter, f1, pageup, …), keys pressed together (ctrl-alt-delete), or text",
+            Arity = ArgumentArity.OneOrMore,
+        };
+        var literal = new Option<bool>("--literal") { Description = "Type every KEY as text" };
+        return Leaf("send-keys", "Press keys on the VM's keyboard", [keys, literal], p => new ControlRequest
+        {
+            Command = "send-keys",
+            Keys = p.GetValue(keys),
+            Literal = p.GetValue(literal),
         });
     }
 

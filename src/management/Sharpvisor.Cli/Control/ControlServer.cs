@@ -21,26 +21,7 @@ internal sealed class ControlServer : IDisposable
 
     /// <summary>Takes the socket's name; nobody is served yet.</summary>
     /// <exception cref="VmConfigurationException">It cannot be had.</exception>
-    public static ControlServer Bind(string path)
-    {
-        var listener = new Socket(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
-        try
-        {
-            RemoveStale(path);
-            listener.Bind(new UnixDomainSocketEndPoint(path));
-            // Before it listens: whoever may connect controls the VM.
-#pragma warning disable CA1416 // Sharpvisor runs on Linux.
-            File.SetUnixFileMode(path, UnixFileMode.UserRead | UnixFileMode.UserWrite);
-#pragma warning restore CA1416
-            listener.Listen();
-            return new ControlServer(path, listener);
-        }
-        catch (Exception e) when (e is SocketException or IOException or UnauthorizedAccessException or ArgumentException)
-        {
-            listener.Dispose();
-            throw new VmConfigurationException($"--ctl {path}: cannot be used ({e.Message})");
-        }
-    }
+    public static ControlServer Bind(string path) => new(path, HostSocket.Listen("--ctl", path));
 
     /// <summary>Serves until disposed.</summary>
     public void Start(VirtualMachine vm) => _ = AcceptAsync(new VmController(vm));
@@ -50,29 +31,6 @@ internal sealed class ControlServer : IDisposable
         _stop.Cancel();
         _listener.Dispose();
         File.Delete(_path);
-    }
-
-    // A socket that nobody listens on was left behind by a process that was killed.
-    private static void RemoveStale(string path)
-    {
-        if (!File.Exists(path))
-        {
-            return;
-        }
-
-        using var probe = new Socket(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
-        try
-        {
-            probe.Connect(new UnixDomainSocketEndPoint(path));
-        }
-        catch (SocketException e) when (e.SocketErrorCode == SocketError.ConnectionRefused
-            && (File.GetAttributes(path) & FileAttributes.Directory) == 0 && new FileInfo(path).Length == 0)
-        {
-            File.Delete(path);
-            return;
-        }
-
-        throw new VmConfigurationException($"--ctl {path}: another VM uses it");
     }
 
     private async Task AcceptAsync(VmController controller)

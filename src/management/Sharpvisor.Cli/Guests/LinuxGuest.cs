@@ -16,7 +16,7 @@ internal sealed class LinuxGuest
     // Drivers of both worlds; init loads the synthetic ones first, as a distribution's initramfs does by modalias.
     private static readonly string[] s_modules =
     [
-        "hv_vmbus", "hv_storvsc", "hv_utils", "hv_balloon", "ata_piix", "ata_generic", "sd_mod", "sr_mod", "sg", "ext4", "btrfs", "isofs", "loop",
+        "hv_vmbus", "hv_storvsc", "hv_utils", "hv_balloon", "hv_sock", "ata_piix", "ata_generic", "sd_mod", "sr_mod", "sg", "ext4", "btrfs", "isofs", "loop",
     ];
 
     // bookworm's packages use /lib, later ones /usr/lib.

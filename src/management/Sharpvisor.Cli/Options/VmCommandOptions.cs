@@ -59,6 +59,12 @@ internal sealed class VmCommandOptions
         HelpName = "FILE",
     };
 
+    private readonly Option<string?> _vsock = new("--vsock")
+    {
+        Description = "Guest AF_VSOCK to unix sockets: port N of CID 2 is PATH_N; PATH takes \"CONNECT N\" to reach the guest's port N",
+        HelpName = "PATH",
+    };
+
     private readonly Option<bool> _debugExit = new("--debug-exit")
     {
         Description = "Exit port for test guests: byte v at port 0xf4 ends the run with status (v << 1) | 1",
@@ -78,7 +84,7 @@ internal sealed class VmCommandOptions
     {
         command.Arguments.Add(_image);
         foreach (Option option in (Option[])[_kernel, _initrd, _append, _disk, _net, _memory, _processors, _generation,
-            _integration, _engine, _timeout, _stats, _trace, _debugExit, _testDevices, _directTimers])
+            _integration, _engine, _vsock, _timeout, _stats, _trace, _debugExit, _testDevices, _directTimers])
         {
             command.Options.Add(option);
         }
@@ -113,6 +119,7 @@ internal sealed class VmCommandOptions
             Disks = [.. parsed.GetValue(_disk)!.Select(ParseDisk)],
             MemoryBytes = parsed.GetValue(_memory),
             Processors = parsed.GetValue(_processors),
+            VsockPath = parsed.GetValue(_vsock),
             Integration = parsed.GetValue(_integration) == "on",
             Engine = Enum.Parse<EngineKind>(parsed.GetValue(_engine)!, ignoreCase: true),
             DebugExit = parsed.GetValue(_debugExit),

@@ -33,6 +33,14 @@ public sealed record ControlRequest
     [JsonPropertyName("read_only")]
     public bool ReadOnly { get; init; }
 
+    /// <summary>Words to type or keys to press.</summary>
+    [JsonPropertyName("keys")]
+    public IReadOnlyList<string>? Keys { get; init; }
+
+    /// <summary>The keys are text, whatever names they may be.</summary>
+    [JsonPropertyName("literal")]
+    public bool Literal { get; init; }
+
     [JsonPropertyName("lun")]
     public int? Lun { get; init; }
 

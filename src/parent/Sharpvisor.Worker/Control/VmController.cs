@@ -2,6 +2,8 @@
 using System.Globalization;
 using System.Text.Json;
 using System.Text.Json.Nodes;
+using Sharpvisor.Core;
+using Sharpvisor.Display.Keys;
 using Sharpvisor.Vsp.Balloon;
 using Sharpvisor.Vsp.Integration;
 
@@ -10,6 +12,7 @@ namespace Sharpvisor.Worker.Control;
 /// <summary>
 /// Commands: status; shutdown; reboot; pause; resume; kvp get (key, pool), without a key all of the pool's pairs; kvp set (key, value,
 /// pool); kvp delete (key, pool); copy (file, destination, overwrite); freeze; thaw; disk add (file, read_only); disk remove (lun);
+/// send-keys (keys, literal);
 /// memory (bytes the guest is to keep). Answers: {"ok":true, …} or {"ok":false,"error":"one line"}. Thread-safe.
 /// </summary>
 public sealed class VmController(VirtualMachine vm)
@@ -29,7 +32,7 @@ public sealed class VmController(VirtualMachine vm)
             answer = Failure($"not a request: {e.Message}");
         }
         catch (Exception e) when (e is ControlException or IntegrationException or VmConfigurationException or ArgumentException or IOException
-            or UnauthorizedAccessException or ObjectDisposedException)
+            or UnauthorizedAccessException or ObjectDisposedException or FormatException or TimeoutException)
         {
             answer = Failure(e.Message);
         }
@@ -54,6 +57,8 @@ public sealed class VmController(VirtualMachine vm)
             case "disk remove":
                 int lun = request.Lun ?? throw new ControlException("disk remove needs a lun");
                 return vm.RemoveDisk(lun) ? [] : throw new ControlException($"no SCSI disk has LUN {lun}");
+            case "send-keys":
+                return await SendKeysAsync(request, cancellation);
             default:
                 return await AskGuestAsync(request, cancellation);
         }
@@ -90,6 +95,19 @@ public sealed class VmController(VirtualMachine vm)
             default:
                 throw new ControlException($"no such command: {request.Command}");
         }
+    }
+
+    private async Task<JsonObject> SendKeysAsync(ControlRequest request, CancellationToken cancellation)
+    {
+        IReadOnlyList<string> keys = request.Keys ?? throw new ControlException("keys is missing");
+        IReadOnlyList<KeyStroke> strokes = KeySequence.Parse(keys, request.Literal);
+        if (!vm.Console.Keyboard.IsActive)
+        {
+            throw new ControlException("the guest uses no keyboard");
+        }
+
+        await KeySequence.SendAsync(vm.Console.Keyboard, strokes, cancellation);
+        return [];
     }
 
     private async Task<JsonObject> BalloonAsync(BalloonVsp balloon, ControlRequest request, CancellationToken cancellation)
