@@ -10,6 +10,8 @@ public enum EngineKind
     Software,
     Interpreter,
     Kvm,
+    /// <summary>Translator and interpreter side by side, stopping at the first difference. One VP.</summary>
+    Lockstep,
 }
 
 /// <summary>The controller a disk is attached to.</summary>
@@ -19,6 +21,8 @@ public enum DiskController
     Ide,
     /// <summary>The synthetic SCSI controller: only reachable through VMBus.</summary>
     Scsi,
+    /// <summary>An NVMe controller on a synthetic PCI bus (vPCI): only reachable through VMBus.</summary>
+    Nvme,
 }
 
 /// <summary>One disk of a VM.</summary>

@@ -53,6 +53,10 @@ public sealed class BadInputTests : IDisposable
     public Task A_missing_disk_is_named() => AssertRefusedAsync("/nowhere/disk", "run", "--kernel", Kernel, "--disk", "/nowhere/disk");
 
     [Fact]
+    public Task NVMe_disks_without_integration_are_refused() =>
+        AssertRefusedAsync(Write("nvme.img", new byte[4096]), "run", "--kernel", Kernel, "--integration", "off", "--disk", Path.Combine(_directory, "nvme.img,controller=nvme"));
+
+    [Fact]
     public Task Hyper_V_sockets_without_integration_are_refused() =>
         AssertRefusedAsync("--vsock", "run", "--kernel", Kernel, "--integration", "off", "--vsock", Path.Combine(_directory, "vsock"));
 
@@ -116,6 +120,12 @@ public sealed class BadInputTests : IDisposable
     [InlineData("--trace", "/nowhere/trace")]
     [InlineData("--unknown", "1")]
     public Task A_bad_option_is_named(string option, string value) => AssertRefusedAsync(option, "run", "--kernel", Kernel, option, value);
+
+    [Theory]
+    [InlineData("--processors", "2", "off")]
+    [InlineData("--integration", "1", "on")]
+    public Task Lockstep_refuses_what_it_cannot_follow(string named, string processors, string integration) =>
+        AssertRefusedAsync(named, "run", "--kernel", Kernel, "--engine", "lockstep", "--processors", processors, "--integration", integration);
 
     private static async Task AssertRefusedAsync(string named, params string[] arguments)
     {

@@ -5,6 +5,9 @@ namespace Sharpvisor.Cpu.Interpreter;
 
 internal sealed unsafe partial class Vp
 {
+    /// <summary>An event bit of our own, set for good: each Run executes one block (lockstep).</summary>
+    public const uint Pace = 1u << 31;
+
     private const uint RemoteEvents = (uint)(VpEvents.FlushTlb | VpEvents.Engine);
 
     [ThreadStatic]
@@ -15,6 +18,9 @@ internal sealed unsafe partial class Vp
     private long _requested;
     private long _acknowledged;
     private bool _running;
+
+    /// <summary>Under <see cref="Pace"/>: this Run has begun its block.</summary>
+    private bool _paced;
 
     /// <summary>See <see cref="Mmu.EngineBlock.InterruptDeferred"/>. An instruction that sets IF must then return to the run loop.</summary>
     public bool InterruptDeferred
@@ -98,6 +104,7 @@ internal sealed unsafe partial class Vp
     private void EnterRun()
     {
         s_current = this;
+        _paced = false;
         lock (_requestLock)
         {
             // Whatever was asked meanwhile, also when a reset took the event bit away.
@@ -164,6 +171,16 @@ internal sealed unsafe partial class Vp
         exit = VpExit.Event;
         ServiceRemoteRequests();
         uint events = Volatile.Read(ref s->PendingEvents);
+        if ((events & Pace) != 0)
+        {
+            if (_paced)
+            {
+                return true;
+            }
+
+            _paced = true;
+        }
+
         if ((events & (uint)VpEvents.Stop) != 0)
         {
             Interlocked.And(ref s->PendingEvents, ~(uint)VpEvents.Stop);

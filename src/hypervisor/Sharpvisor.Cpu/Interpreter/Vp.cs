@@ -1,6 +1,7 @@
 // One virtual processor on the interpreter: the Run loop and what slow paths of all areas need.
 using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
+using System.Security.Cryptography;
 using Sharpvisor.Cpu.Decode;
 using Sharpvisor.Cpu.Mmu;
 using Sharpvisor.Cpu.System;
@@ -64,6 +65,15 @@ internal sealed unsafe partial class Vp : IVpEngine, ICodeWatcher
 
     /// <summary>A triple fault: Run returns <see cref="VpExit.Shutdown"/>.</summary>
     public bool TripleFault { get; set; }
+
+    /// <summary>The block that ran last.</summary>
+    public Block* CurrentBlock => _lazy->CurrentBlock;
+
+    /// <summary>Where RDRAND and RDSEED take 64 bits from.</summary>
+    public Func<ulong> Random { get; set; } = static () => BitConverter.ToUInt64(RandomNumberGenerator.GetBytes(sizeof(ulong)));
+
+    /// <summary>Called before a fault in mid-block is delivered, which stores the flags. Null, as always but in lockstep: nobody cares.</summary>
+    public Action? Faulting { get; set; }
 
     public long Instructions => (long)Volatile.Read(ref _lazy->Instructions);
 
@@ -187,6 +197,7 @@ internal sealed unsafe partial class Vp : IVpEngine, ICodeWatcher
 
         s->Rip = rip;
         s->InterruptShadow = 0;
+        Faulting?.Invoke();
         Exceptions.Deliver(this);
     }
 

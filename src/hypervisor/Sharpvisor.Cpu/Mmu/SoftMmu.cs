@@ -101,6 +101,14 @@ internal sealed unsafe class SoftMmu : IDisposable
         _userPagesClosed.DropWrites(gpn);
     }
 
+    /// <summary>Drops every translation to a guest page: another host page is behind it now.</summary>
+    public void DropPage(ulong gpn)
+    {
+        _user.DropPage(gpn);
+        _supervisor.DropPage(gpn);
+        _userPagesClosed.DropPage(gpn);
+    }
+
     /// <summary>Instruction fetch at the current privilege.</summary>
     public bool TranslateCode(ulong linear, out ulong gpa, out byte* host)
     {
@@ -219,6 +227,7 @@ internal sealed unsafe class SoftMmu : IDisposable
         }
 
         faulted = false;
+        _memory.WriteObserver?.Invoke(gpa >> 12);
         ulong page = _memory.PageEntry(gpa >> 12);
         if ((page & (ulong)PageFlags.Writable) == 0)
         {
@@ -254,6 +263,11 @@ internal sealed unsafe class SoftMmu : IDisposable
             {
                 return null;
             }
+        }
+
+        if (write)
+        {
+            _memory.WriteObserver?.Invoke(gpa >> 12);
         }
 
         ulong page = _memory.PageEntry(gpa >> 12);
@@ -310,7 +324,8 @@ internal sealed unsafe class SoftMmu : IDisposable
         return Fill(set, request, raise: true, out gpa, out _);
     }
 
-    // Walks and enters the result into a TLB set, with every access that the page allows, not just the one asked for.
+    // Walks and enters the result into a TLB set, with every access that the page allows, not just the one asked for (but for
+    // writes that somebody wants to know about).
     private bool Fill(TlbSet set, in WalkRequest request, bool raise, out ulong gpa, out WalkResult result)
     {
         _misses++;
@@ -326,6 +341,11 @@ internal sealed unsafe class SoftMmu : IDisposable
         }
 
         gpa = result.Gpa;
+        if (request.Write)
+        {
+            _memory.WriteObserver?.Invoke(gpa >> 12);
+        }
+
         ulong host = _memory.PageEntry(gpa >> 12);
         if ((host & (ulong)PageFlags.Readable) == 0)
         {
@@ -344,7 +364,7 @@ internal sealed unsafe class SoftMmu : IDisposable
         entry->HostPage = host & ~0xFFFUL;
 
         bool data = request.User ? result.UserPage : !(result.UserPage && request.UserPagesClosed);
-        bool write = data && result.Dirty && (host & (ulong)PageFlags.Writable) != 0
+        bool write = data && result.Dirty && (request.Write || _memory.WriteObserver == null) && (host & (ulong)PageFlags.Writable) != 0
             && (result.Writable || (!request.User && (_s->Cr0 & Cr0.WP) == 0));
         bool tracked = _memory.CodeGeneration(gpa >> 12) != 0;
         ulong invalid = TlbEntry.InvalidFor(TlbSet.SlotOf(page));
@@ -403,6 +423,7 @@ internal sealed unsafe class SoftMmu : IDisposable
 
     private void WritePhysical(ulong gpa, byte* source, int bytes)
     {
+        _memory.WriteObserver?.Invoke(gpa >> 12);
         ulong page = _memory.PageEntry(gpa >> 12);
         if ((page & (ulong)PageFlags.Writable) != 0)
         {

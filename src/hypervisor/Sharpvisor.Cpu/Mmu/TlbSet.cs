@@ -185,6 +185,21 @@ internal sealed unsafe class TlbSet : IDisposable
         DropWrites(gpn, _globalLog, _globals);
     }
 
+    /// <summary>Drops the translations to a guest page.</summary>
+    public void DropPage(ulong gpn)
+    {
+        DropPage(gpn, _log, _logged);
+        DropPage(gpn, _globalLog, _globals);
+        for (int i = 0; i < _codes; i++)
+        {
+            CodeEntry* entry = _code + _codeLog[i];
+            if (entry->Gpn == gpn)
+            {
+                entry->Key = 0;
+            }
+        }
+    }
+
     public void Dispose()
     {
         NativeMemory.AlignedFree(Entries);
@@ -203,6 +218,17 @@ internal sealed unsafe class TlbSet : IDisposable
             TlbInfo* info = &_info[log[i]];
             int shift = info->PageShift - 12;
             if (shift > 0 && info->LinearPage >> shift == page >> shift)
+            {
+                Drop(log[i]);
+            }
+        }
+    }
+
+    private void DropPage(ulong gpn, ushort* log, int count)
+    {
+        for (int i = 0; i < count; i++)
+        {
+            if (_info[log[i]].Gpn == gpn)
             {
                 Drop(log[i]);
             }

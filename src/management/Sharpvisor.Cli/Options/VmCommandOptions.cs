@@ -1,6 +1,7 @@
 // The options that every command which boots a VM shares, and their translation into VmOptions.
 using System.CommandLine;
 using System.CommandLine.Parsing;
+using Sharpvisor.Cpu.Translator;
 using Sharpvisor.Worker;
 
 namespace Sharpvisor.Cli.Options;
@@ -18,7 +19,7 @@ internal sealed class VmCommandOptions
     private readonly Option<string> _append = new("--append") { Description = "Kernel command line", HelpName = "TEXT", DefaultValueFactory = _ => "" };
     private readonly Option<string[]> _disk = new("--disk")
     {
-        Description = "Disk image, format by content: FILE[,controller=scsi|ide][,readonly]; may be repeated",
+        Description = "Disk image, format by content: FILE[,controller=scsi|ide|nvme][,readonly]; may be repeated",
         HelpName = "FILE",
         DefaultValueFactory = _ => [],
     };
@@ -27,7 +28,7 @@ internal sealed class VmCommandOptions
     private readonly Option<string> _generation = OneOf("--generation", "1: BIOS-era hardware", "1");
     private readonly Option<string> _integration = OneOf("--integration", "off: no VMBus and no Hyper-V interface", "on", "off");
     private readonly Option<string> _engine = OneOf(
-        "--engine", "Execution engine", "auto", "software", "interpreter", "kvm");
+        "--engine", "Execution engine", "auto", "software", "interpreter", "lockstep", "kvm");
 
     private readonly Option<ulong> _memory = new("--memory")
     {
@@ -111,6 +112,7 @@ internal sealed class VmCommandOptions
             throw new VmConfigurationException("--engine kvm is not built yet; use auto, software or interpreter");
         }
 
+        CheckLockstep(parsed);
         return new VmOptions
         {
             KernelPath = parsed.GetValue(_kernel) ?? throw new VmConfigurationException("--kernel FILE is required"),
@@ -126,6 +128,30 @@ internal sealed class VmCommandOptions
             TestDevices = parsed.GetValue(_testDevices),
             DirectTimers = parsed.GetValue(_directTimers) || parsed.GetValue(_testDevices),
         };
+    }
+
+    private void CheckLockstep(ParseResult parsed)
+    {
+        if (parsed.GetValue(_engine) != "lockstep")
+        {
+            return;
+        }
+
+        if (parsed.GetValue(_processors) != 1)
+        {
+            throw new VmConfigurationException("--engine lockstep follows one processor; use --processors 1");
+        }
+
+        // What the hypervisor and VSPs write into shared pages at any time cannot be repeated for the second engine.
+        if (parsed.GetValue(_integration) == "on")
+        {
+            throw new VmConfigurationException("--engine lockstep cannot follow what synthetic devices write; use --integration off");
+        }
+
+        if (!TranslatorEngineFactory.IsSupported)
+        {
+            throw new VmConfigurationException("--engine lockstep needs an x86-64 host with SSE4.2 and AES");
+        }
     }
 
     private static Option<string> OneOf(string name, string description, params string[] values)
@@ -160,8 +186,9 @@ internal sealed class VmCommandOptions
             {
                 "controller=ide" => disk with { Controller = DiskController.Ide },
                 "controller=scsi" => disk with { Controller = DiskController.Scsi },
+                "controller=nvme" => disk with { Controller = DiskController.Nvme },
                 "readonly" => disk with { ReadOnly = true },
-                _ => throw new VmConfigurationException($"--disk {text}: '{part}' is not controller=scsi, controller=ide or readonly"),
+                _ => throw new VmConfigurationException($"--disk {text}: '{part}' is not controller=scsi, controller=ide, controller=nvme or readonly"),
             };
         }
 

@@ -11,8 +11,8 @@ namespace Sharpvisor.Worker.Control;
 
 /// <summary>
 /// Commands: status; shutdown; reboot; pause; resume; kvp get (key, pool), without a key all of the pool's pairs; kvp set (key, value,
-/// pool); kvp delete (key, pool); copy (file, destination, overwrite); freeze; thaw; disk add (file, read_only); disk remove (lun);
-/// send-keys (keys, literal);
+/// pool); kvp delete (key, pool); copy (file, destination, overwrite); freeze; thaw; disk add (file, read_only, controller);
+/// disk remove (lun or nvme); nic add (network, mac); nic remove (nic); nic link (nic, link: up or down); send-keys (keys, literal);
 /// memory (bytes the guest is to keep). Answers: {"ok":true, …} or {"ok":false,"error":"one line"}. Thread-safe.
 /// </summary>
 public sealed class VmController(VirtualMachine vm)
@@ -40,6 +40,18 @@ public sealed class VmController(VirtualMachine vm)
         return answer.ToJsonString();
     }
 
+    private JsonObject AddDisk(ControlRequest request)
+    {
+        DiskController controller = request.Controller switch
+        {
+            null or "scsi" => DiskController.Scsi,
+            "nvme" => DiskController.Nvme,
+            _ => throw new ControlException($"no such controller: {request.Controller} (scsi, nvme)"),
+        };
+        int place = vm.AddDisk(new DiskOptions(Need(request.File, "file"), controller, request.ReadOnly));
+        return new JsonObject { [controller == DiskController.Scsi ? "lun" : "nvme"] = place };
+    }
+
     private static JsonObject Failure(string message) => new() { ["ok"] = false, ["error"] = message.ReplaceLineEndings(" ") };
 
     private async Task<JsonObject> ExecuteAsync(ControlRequest request, CancellationToken cancellation)
@@ -53,15 +65,39 @@ public sealed class VmController(VirtualMachine vm)
             case "resume":
                 return vm.Resume() ? [] : throw new ControlException("the VM is not paused");
             case "disk add":
-                return new JsonObject { ["lun"] = vm.AddDisk(new DiskOptions(Need(request.File, "file"), DiskController.Scsi, request.ReadOnly)) };
+                return AddDisk(request);
+            case "disk remove" when request.Nvme is { } nvme:
+                return await vm.RemoveNvmeDiskAsync(nvme) ? [] : throw new ControlException($"there is no NVMe disk {nvme}");
             case "disk remove":
                 int lun = request.Lun ?? throw new ControlException("disk remove needs a lun");
                 return vm.RemoveDisk(lun) ? [] : throw new ControlException($"no SCSI disk has LUN {lun}");
+            case "nic add" or "nic remove" or "nic link":
+                return ChangeNetwork(request);
             case "send-keys":
                 return await SendKeysAsync(request, cancellation);
             default:
                 return await AskGuestAsync(request, cancellation);
         }
+    }
+
+    private JsonObject ChangeNetwork(ControlRequest request)
+    {
+        if (request.Command == "nic add")
+        {
+            MacAddress address = request.Mac is null ? MacAddress.NewDynamic()
+                : MacAddress.TryParse(request.Mac, out MacAddress given) ? given
+                : throw new ControlException($"mac {request.Mac}: not the address of a card, such as 00:15:5d:01:02:03");
+            return new JsonObject { ["nic"] = vm.AddNetworkCard(Need(request.Network, "network"), address), ["mac"] = address.ToString() };
+        }
+
+        int nic = request.Nic ?? throw new ControlException("nic is missing");
+        bool done = request.Command == "nic remove" ? vm.RemoveNetworkCard(nic) : vm.SetLink(nic, request.Link switch
+        {
+            "up" => true,
+            "down" => false,
+            _ => throw new ControlException("link must be up or down"),
+        });
+        return done ? [] : throw new ControlException($"no synthetic network card has the number {nic}");
     }
 
     private async Task<JsonObject> AskGuestAsync(ControlRequest request, CancellationToken cancellation)
@@ -180,11 +216,23 @@ public sealed class VmController(VirtualMachine vm)
             });
         }
 
+        foreach ((DiskOptions options, int index) in vm.NvmeDisks)
+        {
+            disks.Add((JsonNode)new JsonObject
+            {
+                ["file"] = options.Path,
+                ["controller"] = "nvme",
+                ["nvme"] = index,
+                ["read_only"] = options.ReadOnly,
+            });
+        }
+
         var status = new JsonObject
         {
             ["state"] = vm.Completion.IsCompleted ? "ended" : vm.IsPaused ? "paused" : "running",
             ["uptime_seconds"] = Math.Round(vm.Uptime.TotalSeconds, 3),
             ["disks"] = disks,
+            ["nics"] = Nics(),
         };
         if (vm.Integration is { } services)
         {
@@ -196,6 +244,24 @@ public sealed class VmController(VirtualMachine vm)
         }
 
         return status;
+    }
+
+    private JsonArray Nics()
+    {
+        var nics = new JsonArray();
+        foreach (NetworkCardState card in vm.Networks)
+        {
+            nics.Add((JsonNode)new JsonObject
+            {
+                ["nic"] = card.Id,
+                ["kind"] = Name(card.Options.Kind),
+                ["mac"] = card.Options.Address.ToString(),
+                ["network"] = card.Options.Network,
+                ["link"] = card.LinkUp ? "up" : "down",
+            });
+        }
+
+        return nics;
     }
 
     private JsonObject Memory(BalloonVsp balloon)
