@@ -93,6 +93,7 @@ public sealed class VirtualMachine : IDisposable
             bus, _memory, _chipset.InterruptRouter.CreateIsaLine(14), _chipset.InterruptRouter.CreateIsaLine(15), Statistics);
         _disks.AttachEmulated(ide);
         _chipset.PciBus.Add(ide);
+        _network.AttachEmulated(_chipset.PciBus, _memory, _partition.Timers, Statistics);
         Console = new VmConsole(options.Console, _chipset.Keyboard);
         if (options.Integration)
         {
