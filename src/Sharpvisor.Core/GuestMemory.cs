@@ -20,7 +20,7 @@ public enum PageFlags
 }
 
 /// <summary>A partition's guest physical address space. Thread-safe; no access can leave the guest's memory.</summary>
-public sealed unsafe class GuestMemory : IDisposable
+public sealed unsafe partial class GuestMemory : IDisposable
 {
     public const int PageBytes = 4096;
     public const int PageShift = 12;
@@ -303,6 +303,7 @@ public sealed unsafe class GuestMemory : IDisposable
             return;
         }
 
+        Written?.Invoke(gpa, bytes);
         ulong last = Math.Min((gpa + bytes - 1) >> PageShift, _pageCount - 1);
         for (ulong gpn = gpa >> PageShift; gpn <= last; gpn++)
         {
@@ -376,7 +377,11 @@ public sealed unsafe class GuestMemory : IDisposable
     /// <inheritdoc/>
     public void Dispose()
     {
-        _ = Libc.munmap(_ram, _ramBytes);
+        if (!_isShadow)
+        {
+            _ = Libc.munmap(_ram, _ramBytes);
+        }
+
         _ = Libc.munmap(_pages, _pageCount * sizeof(ulong));
         _ = Libc.munmap(_codeGeneration, _pageCount * sizeof(uint));
         foreach (HostPages pages in _owned)

@@ -1,4 +1,4 @@
-// The 8042 keyboard controller at 0x60 and 0x64, with a PS/2 keyboard and mouse that answer probes
+// The 8042 keyboard controller at 0x60 and 0x64, with a PS/2 keyboard and mouse
 // (IBM PS/2 Hardware Interface Technical Reference, "Keyboard/Auxiliary Device Controller"; drivers/input/serio/i8042.c).
 using Sharpvisor.Core;
 
@@ -39,6 +39,8 @@ public sealed class I8042 : IPortDevice
         _keyboardInterrupt = keyboardInterrupt;
         _auxInterrupt = auxInterrupt;
         _power = power;
+        Keyboard = new KeyboardPort(this);
+        Pointer = new PointerPort(this);
         bus.MapPorts(DataPort, 1, this);
         bus.MapPorts(CommandPort, 1, this);
         Reset();
@@ -61,15 +63,11 @@ public sealed class I8042 : IPortDevice
         }
     }
 
-    /// <summary>Types scan codes (set 1, as the guest reads them with translation on); dropped when the guest does not keep up.</summary>
-    public void SendScanCodes(ReadOnlySpan<byte> codes)
-    {
-        lock (_lock)
-        {
-            _keyboard.Type(codes);
-            Update();
-        }
-    }
+    /// <summary>The emulated twin of the synthetic keyboard. Guests read set 1, as they do with the controller's translation on.</summary>
+    public IKeyboard Keyboard { get; }
+
+    /// <summary>The emulated twin of the synthetic mouse.</summary>
+    public IPointer Pointer { get; }
 
     /// <inheritdoc/>
     public uint ReadPort(ushort port, int bytes)
@@ -226,5 +224,54 @@ public sealed class I8042 : IPortDevice
         aux = true;
         value = 0;
         return (_config & ConfigAuxDisabled) == 0 && _mouse.TryRead(out value);
+    }
+
+    private sealed class KeyboardPort(I8042 controller) : IKeyboard
+    {
+        public bool IsActive
+        {
+            get
+            {
+                lock (controller._lock)
+                {
+                    return (controller._config & (ConfigKeyboardInterrupt | ConfigKeyboardDisabled)) == ConfigKeyboardInterrupt
+                        && controller._keyboard.IsScanning;
+                }
+            }
+        }
+
+        public bool TrySend(KeyStroke stroke)
+        {
+            lock (controller._lock)
+            {
+                bool sent = controller._keyboard.TryType(stroke);
+                controller.Update();
+                return sent;
+            }
+        }
+    }
+
+    private sealed class PointerPort(I8042 controller) : IPointer
+    {
+        public bool IsActive
+        {
+            get
+            {
+                lock (controller._lock)
+                {
+                    return (controller._config & (ConfigAuxInterrupt | ConfigAuxDisabled)) == ConfigAuxInterrupt
+                        && controller._mouse.IsReporting;
+                }
+            }
+        }
+
+        public void Report(PointerState state)
+        {
+            lock (controller._lock)
+            {
+                controller._mouse.Report(state);
+                controller.Update();
+            }
+        }
     }
 }

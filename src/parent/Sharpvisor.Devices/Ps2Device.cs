@@ -34,7 +34,10 @@ internal abstract class Ps2Device
         }
     }
 
-    public bool TryRead(out byte value) => _queue.TryDequeue(out value);
+    public virtual bool TryRead(out byte value) => _queue.TryDequeue(out value);
+
+    /// <summary>Bytes that can be queued before the guest reads.</summary>
+    protected int FreeBytes => QueueLimit - _queue.Count;
 
     protected abstract void Command(byte command);
 

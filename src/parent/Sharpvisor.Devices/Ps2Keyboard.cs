@@ -1,10 +1,15 @@
 // A PS/2 keyboard with an MF2 identity (IBM PS/2 Hardware Interface Technical Reference, "Keyboards";
 // drivers/input/keyboard/atkbd.c probes it).
+using Sharpvisor.Core;
+
 namespace Sharpvisor.Devices;
 
-/// <summary>Answers the host's commands and types what it is told.</summary>
+/// <summary>Answers the host's commands and types what it is told, in set 1: what the controller's translation makes of set 2.</summary>
 internal sealed class Ps2Keyboard : Ps2Device
 {
+    // A keystroke, and the answer to a command that comes meanwhile.
+    private const int ReservedBytes = 8;
+
     private byte _scanCodeSet = 2;
     private bool _scanning = true;
 
@@ -15,17 +20,35 @@ internal sealed class Ps2Keyboard : Ps2Device
         _scanning = true;
     }
 
-    public void Type(ReadOnlySpan<byte> codes)
+    public bool IsScanning => _scanning;
+
+    /// <summary>False: the guest has not read what was typed before. A keyboard that is switched off swallows its keys.</summary>
+    public bool TryType(KeyStroke stroke)
     {
         if (!_scanning)
         {
-            return;
+            return true;
         }
 
-        foreach (byte code in codes)
+        if (FreeBytes < ReservedBytes)
         {
-            Send(code);
+            return false;
         }
+
+        if (stroke.Prefix != ScanCodePrefix.None)
+        {
+            Send(stroke.Prefix == ScanCodePrefix.E0 ? (byte)0xE0 : (byte)0xE1);
+        }
+
+        byte release = stroke.Pressed ? (byte)0 : (byte)0x80;
+        Send((byte)(stroke.Code | release));
+        if (stroke.Prefix == ScanCodePrefix.E1)
+        {
+            // Pause: E1 1D 45, then E1 9D C5.
+            Send((byte)(0x45 | release));
+        }
+
+        return true;
     }
 
     protected override void Command(byte command)

@@ -2,6 +2,7 @@
 using System.Diagnostics;
 using Sharpvisor.Core;
 using Sharpvisor.Cpu.Interpreter;
+using Sharpvisor.Cpu.Lockstep;
 using Sharpvisor.Cpu.Translator;
 using Sharpvisor.Devices;
 using Sharpvisor.Devices.Boot;
@@ -24,6 +25,7 @@ public sealed class VirtualMachine : IDisposable
     private readonly Chipset _chipset;
     private readonly VmbusServer? _vmbus;
     private readonly SocketVsp? _sockets;
+    private readonly VmNvmeDisks _nvme;
     private readonly TaskCompletionSource<VmResult> _completion = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private readonly Stopwatch _wallClock = new();
     private readonly Lock _lifeLock = new();
@@ -91,20 +93,30 @@ public sealed class VirtualMachine : IDisposable
             bus, _memory, _chipset.InterruptRouter.CreateIsaLine(14), _chipset.InterruptRouter.CreateIsaLine(15), Statistics);
         _disks.AttachEmulated(ide);
         _chipset.PciBus.Add(ide);
+        _network.AttachEmulated(_chipset.PciBus, _memory, _partition.Timers, Statistics);
+        Console = new VmConsole(options, _memory, bus, _chipset);
         if (options.Integration)
         {
             _vmbus = new VmbusServer(_memory, _partition, Statistics, options.Trace);
             _disks.OfferSynthetic(_vmbus, options.Processors, Statistics);
+            _network.OfferSynthetic(_vmbus, options.Processors, Statistics);
             Integration = new VmIntegration(() => _partition.ReferenceTime, Statistics);
             Integration.Offer(_vmbus, options.Services);
+            Console.Offer(_vmbus);
             if (options.TestDevices)
             {
                 _ = new HypervTestDevice(bus, _partition, _partition);
             }
         }
 
+        _nvme = new VmNvmeDisks(_vmbus, bus, _memory, _partition, Statistics);
         try
         {
+            foreach (DiskOptions disk in options.Disks.Where(d => d.Controller == DiskController.Nvme))
+            {
+                _ = _nvme.Add(disk);
+            }
+
             _sockets = ListenForSockets();
             LoadGuest();
         }
@@ -121,8 +133,14 @@ public sealed class VirtualMachine : IDisposable
     /// <summary>What can be asked of the guest's integration components; null when the VM has none.</summary>
     public VmIntegration? Integration { get; }
 
+    /// <summary>The VM's screen, keyboard and mouse.</summary>
+    public VmConsole Console { get; }
+
     /// <summary>The disks now attached, and the LUN of those on the SCSI controller.</summary>
     public IReadOnlyList<(DiskOptions Options, int? Lun)> Disks => _disks.List();
+
+    /// <summary>The NVMe disks now attached, and the number that <see cref="RemoveNvmeDiskAsync"/> takes.</summary>
+    public IReadOnlyList<(DiskOptions Options, int Index)> NvmeDisks => _nvme.List();
 
     /// <summary>The guest's RAM, the balloon's share included.</summary>
     public ulong MemoryBytes => _options.MemoryBytes;
@@ -178,6 +196,7 @@ public sealed class VirtualMachine : IDisposable
             _paused = true;
             Integration?.Pause();
             _partition.Pause();
+            _network.Pause();
             _vmbus?.Pause();
             return true;
         }
@@ -195,6 +214,7 @@ public sealed class VirtualMachine : IDisposable
 
             _paused = false;
             _vmbus?.Resume();
+            _network.Resume();
             _partition.Resume();
             Integration?.Resume();
             return true;
@@ -204,13 +224,19 @@ public sealed class VirtualMachine : IDisposable
     /// <summary>Ends the VM as pulling its plug would. <see cref="Completion"/> follows.</summary>
     public void Stop() => _partition.Stop();
 
-    /// <summary>Attaches a disk to the synthetic SCSI controller while the VM runs; the guest is told to look. Returns its LUN.</summary>
+    /// <summary>
+    /// Attaches a disk while the VM runs: to the synthetic SCSI controller, returning its LUN, or on an NVMe controller of its own, returning
+    /// that one's number. The guest is told to look.
+    /// </summary>
     /// <exception cref="VmConfigurationException">The disk cannot be used, or the VM has no such controller.</exception>
     public int AddDisk(DiskOptions disk)
     {
         ArgumentNullException.ThrowIfNull(disk);
-        return _disks.Add(disk);
+        return disk.Controller == DiskController.Nvme ? _nvme.Add(disk) : _disks.Add(disk);
     }
+
+    /// <summary>Has the guest eject an NVMe disk, or takes it away when it does not in time; ends when its file is closed. False: there is none.</summary>
+    public Task<bool> RemoveNvmeDiskAsync(int index) => _nvme.RemoveAsync(index);
 
     /// <summary>
     /// Takes a disk away from the synthetic SCSI controller, whether or not the guest still uses it; returns when its file is
@@ -218,16 +244,42 @@ public sealed class VirtualMachine : IDisposable
     /// </summary>
     public bool RemoveDisk(int lun) => _disks.Remove(lun);
 
+    /// <summary>The network cards there are.</summary>
+    public IReadOnlyList<NetworkCardState> Networks => _network.List();
+
+    /// <summary>Adds a synthetic network card while the VM runs, plugged into a network named as for <c>--net</c>. Returns its number.</summary>
+    /// <exception cref="VmConfigurationException">The network cannot be used, or the VM takes no such card.</exception>
+    public int AddNetworkCard(string network, MacAddress address) => _network.Add(network, address);
+
+    /// <summary>Takes a synthetic network card away. False: there is none with this number.</summary>
+    public bool RemoveNetworkCard(int id) => _network.Remove(id);
+
+    /// <summary>Plugs a synthetic card's cable in or out. False: there is none with this number.</summary>
+    public bool SetLink(int id, bool connected) => _network.SetLink(id, connected);
+
     /// <summary>A line a VP for a person who wonders what the guest is doing.</summary>
     public IReadOnlyList<string> DescribeProcessors() => [.. _partition.Processors.Select(p => p.Describe())];
 
     /// <summary>Writes all counters as JSON (see <see cref="VmStatisticsReport"/>).</summary>
-    public void WriteStatistics(Stream stream) => VmStatisticsReport.Write(
-        stream, Statistics, _wallClock.Elapsed, _partition.Processors.Select(p => p.Instructions).ToArray());
+    public void WriteStatistics(Stream stream)
+    {
+        var engines = new Statistics();
+        foreach (VirtualProcessor processor in _partition.Processors)
+        {
+            processor.AddStatistics(engines);
+        }
+
+        VmStatisticsReport.Write(
+            stream,
+            Statistics.Snapshot().Concat(engines.Snapshot()),
+            _wallClock.Elapsed,
+            _partition.Processors.Select(p => p.Instructions).ToArray());
+    }
 
     /// <inheritdoc/>
     public void Dispose()
     {
+        Console.Dispose();
         _partition.Stop();
         _supervisor?.Join();
         if (_sockets is { } sockets)
@@ -241,6 +293,7 @@ public sealed class VirtualMachine : IDisposable
         _network.Dispose();
         // Waits for I/O under way, whose completions still reach the controllers.
         _disks.Dispose();
+        _nvme.Dispose();
         _chipset.Dispose();
         _partition.Dispose();
         _memory.Dispose();
@@ -268,7 +321,7 @@ public sealed class VirtualMachine : IDisposable
                 BootProcessor.SetMemoryTypes(processor.Registers);
             }
 
-            BootProcessor.Apply(_images.Load(_memory, _options.CommandLine), _partition.Processors[0].Registers);
+            BootProcessor.Apply(_images.Load(_memory, _options.CommandLine, Console.PrepareVga()), _partition.Processors[0].Registers);
         }
         catch (BootException e)
         {
@@ -339,9 +392,12 @@ public sealed class VirtualMachine : IDisposable
     }
 
     private static IVpEngineFactory CreateEngineFactory(EngineKind engine) =>
-        engine == EngineKind.Software && TranslatorEngineFactory.IsSupported
-            ? new TranslatorEngineFactory()
-            : new InterpreterEngineFactory();
+        engine switch
+        {
+            EngineKind.Software when TranslatorEngineFactory.IsSupported => new TranslatorEngineFactory(),
+            EngineKind.Lockstep => new LockstepEngineFactory(),
+            _ => new InterpreterEngineFactory(),
+        };
 
     private static VmResult ToResult(PartitionExit exit) => exit.Reason switch
     {

@@ -10,6 +10,8 @@ public enum EngineKind
     Software,
     Interpreter,
     Kvm,
+    /// <summary>Translator and interpreter side by side, stopping at the first difference. One VP.</summary>
+    Lockstep,
 }
 
 /// <summary>The controller a disk is attached to.</summary>
@@ -19,6 +21,8 @@ public enum DiskController
     Ide,
     /// <summary>The synthetic SCSI controller: only reachable through VMBus.</summary>
     Scsi,
+    /// <summary>An NVMe controller on a synthetic PCI bus (vPCI): only reachable through VMBus.</summary>
+    Nvme,
 }
 
 /// <summary>One disk of a VM.</summary>
@@ -73,6 +77,12 @@ public sealed record VmOptions
 
     /// <summary>The integration services offered when <see cref="Integration"/> is on.</summary>
     public IntegrationServices Services { get; init; } = IntegrationServices.All;
+
+    /// <summary>Screen and input devices.</summary>
+    public ConsoleDevices Console { get; init; } = ConsoleDevices.All;
+
+    /// <summary>The VGA adapter's mode when the guest starts: a linear frame buffer of this size; null: text.</summary>
+    public (int Width, int Height)? FrameBuffer { get; init; }
 
     /// <summary>Where the guest's AF_VSOCK meets the host's unix sockets (see <see cref="Vsp.Socket.SocketVsp"/>); null: nowhere.</summary>
     public string? VsockPath { get; init; }

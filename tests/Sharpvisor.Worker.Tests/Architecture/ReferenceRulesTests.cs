@@ -14,6 +14,7 @@ public sealed class ReferenceRulesTests
         ["Sharpvisor.Hypervisor"] = [Core],
         ["Sharpvisor.Cpu"] = [Core],
         ["Sharpvisor.Devices"] = [Core, "Sharpvisor.Storage"],
+        ["Sharpvisor.Display"] = [Core],
         ["Sharpvisor.VMBus"] = [Core],
         ["Sharpvisor.Storage"] = [Core],
         ["Sharpvisor.Network"] = [Core],
@@ -22,7 +23,7 @@ public sealed class ReferenceRulesTests
         ["Sharpvisor.Worker"] =
         [
             Core, "Sharpvisor.Hypervisor", "Sharpvisor.Cpu", "Sharpvisor.Devices", "Sharpvisor.VMBus", "Sharpvisor.Storage", "Sharpvisor.Vsp",
-            "Sharpvisor.Network",
+            "Sharpvisor.Display", "Sharpvisor.Network",
         ],
         ["sharpvisor"] = [Core, "Sharpvisor.Worker"],
     };

@@ -62,4 +62,29 @@ public sealed class BootTests
 
         run.AssertPoweredOff().AssertNotPrinted("TRACE").AssertNotPrinted("Hypervisor detected");
     }
+
+    [Fact]
+    public async Task Translator_and_interpreter_agree_while_a_kernel_starts()
+    {
+        const string Reached = "console [ttyS0] enabled";
+        using var console = new ConsoleTap();
+        var options = new VmOptions
+        {
+            KernelPath = GuestRun.Guest(KernelFlavour.Cloud).KernelPath,
+            CommandLine = "console=ttyS0 panic=-1",
+            Integration = false,
+            Engine = EngineKind.Lockstep,
+            SerialOutput = console,
+        };
+        using VirtualMachine vm = VirtualMachine.Create(options);
+        vm.Start();
+        using var enough = CancellationTokenSource.CreateLinkedTokenSource(TestContext.Current.CancellationToken);
+        enough.CancelAfter(TimeSpan.FromSeconds(300));
+        while (!console.Text.Contains(Reached, StringComparison.Ordinal) && !vm.Completion.IsCompleted)
+        {
+            await Task.Delay(20, enough.Token);
+        }
+
+        Assert.True(console.Text.Contains(Reached, StringComparison.Ordinal), vm.Completion.IsCompleted ? (await vm.Completion).Message : console.Text);
+    }
 }

@@ -68,7 +68,7 @@ public sealed class DiskKindsTests : IDisposable
         byte[] first = RandomBytes(5);
         byte[] second = RandomBytes(6);
         string added = Write("added.img", second);
-        WatchedConsole? console = null;
+        ConsoleTap? console = null;
         Task? driver = null;
         GuestRun run = await GuestRun.BootAsync(
             KernelFlavour.Cloud,
@@ -86,7 +86,7 @@ public sealed class DiskKindsTests : IDisposable
             done
             sha256sum /dev/sda
             """,
-            o => o with { Disks = [new DiskOptions(Write("first.img", first), DiskController.Scsi, false)], SerialOutput = console = new WatchedConsole(o.SerialOutput) },
+            o => o with { Disks = [new DiskOptions(Write("first.img", first), DiskController.Scsi, false)], SerialOutput = console = new ConsoleTap(o.SerialOutput) },
             started: vm => driver = Task.Run(async () =>
             {
                 for (int round = 1; round <= 3; round++)

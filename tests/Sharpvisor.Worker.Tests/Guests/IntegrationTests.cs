@@ -45,14 +45,14 @@ public sealed class IntegrationTests : IDisposable
             Assert.Equal(0, format.ExitCode);
         }
 
-        WatchedConsole? console = null;
+        ConsoleTap? console = null;
         Task driven = Task.CompletedTask;
         GuestRun run = await GuestRun.BootAsync(
             KernelFlavour.Cloud,
             Script,
             o => o with
             {
-                SerialOutput = console = new WatchedConsole(o.SerialOutput),
+                SerialOutput = console = new ConsoleTap(o.SerialOutput),
                 Disks = [new DiskOptions(_disk, DiskController.Scsi, false)],
             },
             a => HyperVDaemons.AddTo(a, GuestRun.Packages),
@@ -75,7 +75,7 @@ public sealed class IntegrationTests : IDisposable
         }
     }
 
-    private static async Task DriveAsync(VirtualMachine vm, WatchedConsole console)
+    private static async Task DriveAsync(VirtualMachine vm, ConsoleTap console)
     {
         VmIntegration services = vm.Integration!;
         await console.WaitForAsync("DAEMONS");
@@ -123,7 +123,7 @@ public sealed class IntegrationTests : IDisposable
     }
 
     // Without the service the guest's clock would lag by the pause for good.
-    private static async Task PauseAsync(VirtualMachine vm, WatchedConsole console)
+    private static async Task PauseAsync(VirtualMachine vm, ConsoleTap console)
     {
         Assert.True(vm.Pause());
         Assert.False(vm.Pause());

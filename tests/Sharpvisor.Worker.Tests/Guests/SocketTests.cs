@@ -45,7 +45,7 @@ public sealed class SocketTests : IDisposable
         echo.Bind(new UnixDomainSocketEndPoint(SocketPath + "_5000"));
         echo.Listen(Connections);
         Task echoing = EchoAsync(echo);
-        WatchedConsole? console = null;
+        ConsoleTap? console = null;
         Task driven = Task.CompletedTask;
         GuestRun run = await GuestRun.BootAsync(
             KernelFlavour.Cloud,
@@ -54,7 +54,7 @@ public sealed class SocketTests : IDisposable
             {
                 Engine = EngineKind.Software,
                 Processors = processors,
-                SerialOutput = console = new WatchedConsole(o.SerialOutput),
+                SerialOutput = console = new ConsoleTap(o.SerialOutput),
                 VsockPath = SocketPath,
             },
             a => a.AddProgram("bin/vsock", GuestPrograms.Compile(GuestRun.Packages, "vsock")),
@@ -75,7 +75,7 @@ public sealed class SocketTests : IDisposable
         await echoing;
     }
 
-    private async Task DialAsync(WatchedConsole console)
+    private async Task DialAsync(ConsoleTap console)
     {
         await console.WaitForAsync("vsock: listening");
         foreach (int size in (int[])[10, Bytes])

@@ -81,7 +81,7 @@ public sealed class StatisticsTests : IDisposable
         await File.WriteAllBytesAsync(disk, new byte[16 << 20], TestContext.Current.CancellationToken);
         using var keyboard = new AnonymousPipeServerStream(PipeDirection.Out);
         using var guestEnd = new AnonymousPipeClientStream(PipeDirection.In, keyboard.ClientSafePipeHandle);
-        WatchedConsole? console = null;
+        ConsoleTap? console = null;
         Task<(List<IReadOnlyDictionary<string, long>> Host, List<long[]> Guest)>? snapshots = null;
         GuestRun run = await GuestRun.BootAsync(
             KernelFlavour.Cloud,
@@ -100,7 +100,7 @@ public sealed class StatisticsTests : IDisposable
             o => o with
             {
                 Engine = EngineKind.Software,
-                SerialOutput = console = new WatchedConsole(o.SerialOutput),
+                SerialOutput = console = new ConsoleTap(o.SerialOutput),
                 SerialInput = guestEnd,
                 Disks = [new DiskOptions(disk, DiskController.Scsi, false)],
             },
@@ -128,7 +128,7 @@ public sealed class StatisticsTests : IDisposable
         Assert.Equal(150, Difference(host, "vmbus.scsi0.packets_out"));
     }
 
-    private static async Task<(List<IReadOnlyDictionary<string, long>> Host, List<long[]> Guest)> SnapshotsAsync(VirtualMachine vm, WatchedConsole console, Stream keyboard)
+    private static async Task<(List<IReadOnlyDictionary<string, long>> Host, List<long[]> Guest)> SnapshotsAsync(VirtualMachine vm, ConsoleTap console, Stream keyboard)
     {
         // Ends the reader of the guest's end, which must not be closed under it.
         await using Stream closing = keyboard;

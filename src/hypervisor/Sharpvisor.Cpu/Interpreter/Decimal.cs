@@ -1,6 +1,4 @@
 // AAA AAS AAM AAD DAA DAS, BOUND (legacy modes only), RDRAND, RDSEED (Intel SDM Vol. 2).
-using System.Security.Cryptography;
-using System.Runtime.InteropServices;
 using Sharpvisor.Cpu.Decode;
 using Sharpvisor.Cpu.System;
 
@@ -111,8 +109,7 @@ internal static unsafe class Miscellaneous
     public static Op* Random<T>(VpState* s, Op* op)
         where T : unmanaged
     {
-        ulong value = 0;
-        RandomNumberGenerator.Fill(MemoryMarshal.AsBytes(new Span<ulong>(ref value)));
+        ulong value = Vp.Of(s).Random();
         Sized<T>.Set(s, op->Dst, value);
         Flags.WriteArithmetic(s, Flags.CF);
         return op + 1;

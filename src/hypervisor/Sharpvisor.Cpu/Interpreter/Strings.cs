@@ -368,7 +368,7 @@ internal static unsafe class Strings<T>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static bool Interrupted(VpState* s, Op* op, ulong left)
     {
-        if (left == 0 || s->PendingEvents == 0)
+        if (left == 0 || (s->PendingEvents & ~Vp.Pace) == 0)
         {
             return false;
         }

@@ -5,6 +5,9 @@ namespace Sharpvisor.Cpu.Interpreter;
 
 internal sealed unsafe partial class Vp
 {
+    /// <summary>An event bit of our own, set for good: each Run executes one block (lockstep).</summary>
+    public const uint Pace = 1u << 31;
+
     private const uint RemoteEvents = (uint)(VpEvents.FlushTlb | VpEvents.Engine);
 
     [ThreadStatic]
@@ -16,11 +19,15 @@ internal sealed unsafe partial class Vp
     private long _acknowledged;
     private bool _running;
 
-    /// <summary>An interrupt is pending and IF is clear: kept out of PendingEvents, so that blocks may chain meanwhile.</summary>
-    private bool _interruptDeferred;
+    /// <summary>Under <see cref="Pace"/>: this Run has begun its block.</summary>
+    private bool _paced;
 
-    /// <summary>An instruction that sets IF must return to the run loop.</summary>
-    public bool InterruptDeferred => _interruptDeferred;
+    /// <summary>See <see cref="Mmu.EngineBlock.InterruptDeferred"/>. An instruction that sets IF must then return to the run loop.</summary>
+    public bool InterruptDeferred
+    {
+        get => _engine->InterruptDeferred != 0;
+        private set => _engine->InterruptDeferred = value ? 1u : 0;
+    }
 
     /// <inheritdoc/>
     public void Kick(VpEvents events) => Interlocked.Or(ref State->PendingEvents, (uint)events);
@@ -97,6 +104,7 @@ internal sealed unsafe partial class Vp
     private void EnterRun()
     {
         s_current = this;
+        _paced = false;
         lock (_requestLock)
         {
             // Whatever was asked meanwhile, also when a reset took the event bit away.
@@ -108,9 +116,9 @@ internal sealed unsafe partial class Vp
     private void LeaveRun()
     {
         // Halted with IF clear, only an NMI or INIT helps: an interrupt that cannot be taken must not keep the thread awake.
-        if (_interruptDeferred && !(Halted && (State->RFlags & Flags.IF) == 0))
+        if (InterruptDeferred && !(Halted && (State->RFlags & Flags.IF) == 0))
         {
-            _interruptDeferred = false;
+            InterruptDeferred = false;
             Kick(VpEvents.Interrupt);
         }
 
@@ -163,6 +171,16 @@ internal sealed unsafe partial class Vp
         exit = VpExit.Event;
         ServiceRemoteRequests();
         uint events = Volatile.Read(ref s->PendingEvents);
+        if ((events & Pace) != 0)
+        {
+            if (_paced)
+            {
+                return true;
+            }
+
+            _paced = true;
+        }
+
         if ((events & (uint)VpEvents.Stop) != 0)
         {
             Interlocked.And(ref s->PendingEvents, ~(uint)VpEvents.Stop);
@@ -177,7 +195,7 @@ internal sealed unsafe partial class Vp
             return false;
         }
 
-        if ((events & (uint)VpEvents.Interrupt) != 0 || _interruptDeferred)
+        if ((events & (uint)VpEvents.Interrupt) != 0 || InterruptDeferred)
         {
             TakeInterrupt(s);
         }
@@ -190,12 +208,12 @@ internal sealed unsafe partial class Vp
         Interlocked.And(ref s->PendingEvents, ~(uint)VpEvents.Interrupt);
         if ((s->RFlags & Flags.IF) == 0 || s->InterruptShadow != 0)
         {
-            _interruptDeferred = true;
+            InterruptDeferred = true;
             return;
         }
 
         // The bit is clear before the question: a vector that arrives meanwhile sets it again.
-        _interruptDeferred = false;
+        InterruptDeferred = false;
         int vector = Intercepts.AcknowledgeInterrupt();
         if (vector >= 0)
         {

@@ -1,6 +1,7 @@
 // One virtual processor on the interpreter: the Run loop and what slow paths of all areas need.
 using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
+using System.Security.Cryptography;
 using Sharpvisor.Cpu.Decode;
 using Sharpvisor.Cpu.Mmu;
 using Sharpvisor.Cpu.System;
@@ -14,6 +15,9 @@ internal sealed unsafe partial class Vp : IVpEngine, ICodeWatcher
     private readonly LazyFlags* _lazy;
     private readonly EngineBlock* _engine;
     private GCHandle _self;
+
+    // Legacy region and header (Intel SDM Vol. 1, 13.4).
+    private const nuint XsaveAreaBytes = 576;
 
     /// <param name="translator">Runs hot 64-bit code as host code; null: everything is interpreted. Owned by the VP.</param>
     public Vp(int vpIndex, GuestMemory memory, IVpIntercepts intercepts, BlockTranslator? translator = null)
@@ -33,6 +37,15 @@ internal sealed unsafe partial class Vp : IVpEngine, ICodeWatcher
         _lazy->JumpCache = (JumpEntry*)NativeMemory.AlignedAlloc((nuint)(JumpEntries * sizeof(JumpEntry)), 64);
         NativeMemory.Clear(_lazy->JumpCache, (nuint)(JumpEntries * sizeof(JumpEntry)));
         _lazy->JumpEpoch = 1;
+        if (translator != null)
+        {
+            _engine->NativeJumps = (NativeJump*)NativeMemory.AlignedAlloc((nuint)(NativeJump.Entries * sizeof(NativeJump)), 64);
+            ForgetNativeJumps();
+            _interpreted = (long*)NativeMemory.AllocZeroed(HandlerTable.Capacity, sizeof(long));
+            _engine->XsaveArea = (byte*)NativeMemory.AlignedAlloc(XsaveAreaBytes, 64);
+            NativeMemory.Clear(_engine->XsaveArea, XsaveAreaBytes);
+        }
+
         Mmu = new SoftMmu(this);
         Reset(powerOn: true);
         memory.Watch(this);
@@ -52,6 +65,15 @@ internal sealed unsafe partial class Vp : IVpEngine, ICodeWatcher
 
     /// <summary>A triple fault: Run returns <see cref="VpExit.Shutdown"/>.</summary>
     public bool TripleFault { get; set; }
+
+    /// <summary>The block that ran last.</summary>
+    public Block* CurrentBlock => _lazy->CurrentBlock;
+
+    /// <summary>Where RDRAND and RDSEED take 64 bits from.</summary>
+    public Func<ulong> Random { get; set; } = static () => BitConverter.ToUInt64(RandomNumberGenerator.GetBytes(sizeof(ulong)));
+
+    /// <summary>Called before a fault in mid-block is delivered, which stores the flags. Null, as always but in lockstep: nobody cares.</summary>
+    public Action? Faulting { get; set; }
 
     public long Instructions => (long)Volatile.Read(ref _lazy->Instructions);
 
@@ -96,6 +118,9 @@ internal sealed unsafe partial class Vp : IVpEngine, ICodeWatcher
         _translator?.Dispose();
         Mmu.Dispose();
         NativeMemory.AlignedFree(_lazy->JumpCache);
+        NativeMemory.AlignedFree(_engine->NativeJumps);
+        NativeMemory.AlignedFree(_engine->XsaveArea);
+        NativeMemory.Free(_interpreted);
         NativeMemory.AlignedFree(_engine);
         NativeMemory.AlignedFree(State);
         _self.Free();
@@ -105,7 +130,7 @@ internal sealed unsafe partial class Vp : IVpEngine, ICodeWatcher
     {
         while (true)
         {
-            if ((s->PendingEvents != 0 || _interruptDeferred) && ServiceEvents(s, out VpExit exit))
+            if ((s->PendingEvents != 0 || InterruptDeferred) && ServiceEvents(s, out VpExit exit))
             {
                 return exit;
             }
@@ -172,6 +197,7 @@ internal sealed unsafe partial class Vp : IVpEngine, ICodeWatcher
 
         s->Rip = rip;
         s->InterruptShadow = 0;
+        Faulting?.Invoke();
         Exceptions.Deliver(this);
     }
 

@@ -282,6 +282,7 @@ internal static unsafe class PageWalk
             return true;
         }
 
+        slot = (ulong*)Observed(memory, gpa, slot);
         bool done = Interlocked.CompareExchange(ref *slot, seen | bits, seen) == seen;
         memory.NotifyWrite(gpa, 8);
         return done;
@@ -294,9 +295,22 @@ internal static unsafe class PageWalk
             return true;
         }
 
+        slot = (uint*)Observed(memory, gpa, slot);
         bool done = Interlocked.CompareExchange(ref *slot, seen | bits, seen) == seen;
         memory.NotifyWrite(gpa, 4);
         return done;
+    }
+
+    // Who observes writes may put another host page behind the entry.
+    private static void* Observed(GuestMemory memory, ulong gpa, void* slot)
+    {
+        if (memory.WriteObserver == null)
+        {
+            return slot;
+        }
+
+        memory.WriteObserver(gpa >> 12);
+        return Host(memory, gpa);
     }
 
     private static bool IsWritable(GuestMemory memory, ulong gpa)

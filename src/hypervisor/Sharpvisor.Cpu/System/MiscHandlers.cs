@@ -1,5 +1,4 @@
 // The system instructions that are not about segments, transfers or control registers; Intel SDM Vol. 2.
-using System.Security.Cryptography;
 using Sharpvisor.Cpu.Decode;
 using Sharpvisor.Cpu.Interpreter;
 using Sharpvisor.Cpu.Mmu;
@@ -229,24 +228,6 @@ internal static unsafe class MiscHandlers
         return s->Cpl == 0 && Msrs.TryWrite(s, (uint)s->Gpr[1], value)
             ? HandlerTools.EndBlock(s, op)
             : Faults.GeneralProtection(s, op);
-    }
-
-    public static Op* Rdrand<T>(VpState* s, Op* op)
-        where T : unmanaged
-    {
-        ulong random;
-        RandomNumberGenerator.Fill(new Span<byte>(&random, sizeof(ulong)));
-        if (sizeof(T) == 2)
-        {
-            Operand.WriteReg16(s, op->Dst, (ushort)random);
-        }
-        else
-        {
-            s->Gpr[op->Dst] = sizeof(T) == 4 ? (uint)random : random;
-        }
-
-        Flags.WriteArithmetic(s, RFlag.CF);
-        return op + 1;
     }
 
     private static Op* SetAc(VpState* s, Op* op, ulong ac)

@@ -200,7 +200,7 @@ internal static unsafe class SystemHandlers
         t.Add(Code.Invd, &MiscHandlers.PrivilegedNop);
         t.AddBlockEnd(Code.Hlt, &MiscHandlers.Hlt);
         t.Add(Code.Cli, &MiscHandlers.Cli);
-        t.AddBlockEnd(Code.Sti, &MiscHandlers.Sti);
+        t.Add(Code.Sti, &MiscHandlers.Sti);
         t.Add(Code.Clac, &MiscHandlers.Clac);
         t.Add(Code.Stac, &MiscHandlers.Stac);
         t.Add(Code.Xgetbv, &MiscHandlers.Xgetbv);
@@ -213,12 +213,6 @@ internal static unsafe class SystemHandlers
         t.Add(Code.Cpuid, &MiscHandlers.Cpuid);
         t.Add(Code.Rdmsr, &MiscHandlers.Rdmsr);
         t.AddBlockEnd(Code.Wrmsr, &MiscHandlers.Wrmsr);
-        t.Add(Code.Rdrand_r16, &MiscHandlers.Rdrand<ushort>);
-        t.Add(Code.Rdrand_r32, &MiscHandlers.Rdrand<uint>);
-        t.Add(Code.Rdrand_r64, &MiscHandlers.Rdrand<ulong>);
-        t.Add(Code.Rdseed_r16, &MiscHandlers.Rdrand<ushort>);
-        t.Add(Code.Rdseed_r32, &MiscHandlers.Rdrand<uint>);
-        t.Add(Code.Rdseed_r64, &MiscHandlers.Rdrand<ulong>);
     }
 
     private static void RegisterPorts(HandlerTable t)

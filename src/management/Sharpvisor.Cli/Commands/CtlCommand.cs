@@ -1,5 +1,6 @@
 // sharpvisor ctl: one request to a VM that runs with --ctl; its JSON answer goes to stdout, its success is the exit status.
 using System.CommandLine;
+using System.Globalization;
 using System.Net.Sockets;
 using System.Text;
 using System.Text.Json;
@@ -37,7 +38,10 @@ internal static class CtlCommand
         command.Add(Copy());
         command.Add(Kvp());
         command.Add(Disk());
+        command.Add(Nic());
         command.Add(Memory());
+        command.Add(SendKeys());
+        command.Add(Screenshot());
         return command;
     }
 
@@ -50,6 +54,32 @@ internal static class CtlCommand
             Bytes = Quantity.TryParseBytes(p.GetValue(size)!, out ulong bytes)
                 ? bytes
                 : throw new VmConfigurationException($"memory {p.GetValue(size)}: not a size such as 256M"),
+        });
+    }
+
+    private static Command SendKeys()
+    {
+        var keys = new Argument<string[]>("KEY")
+        {
+            Description = "A key (enter, f1, pageup, …), keys pressed together (ctrl-alt-delete), or text",
+            Arity = ArgumentArity.OneOrMore,
+        };
+        var literal = new Option<bool>("--literal") { Description = "Type every KEY as text" };
+        return Leaf("send-keys", "Press keys on the VM's keyboard", [keys, literal], p => new ControlRequest
+        {
+            Command = "send-keys",
+            Keys = p.GetValue(keys),
+            Literal = p.GetValue(literal),
+        });
+    }
+
+    private static Command Screenshot()
+    {
+        var file = new Argument<string>("FILE") { Description = "A PNG file" };
+        return Leaf("screenshot", "Write what the screen shows", [file], p => new ControlRequest
+        {
+            Command = "screenshot",
+            File = Path.GetFullPath(p.GetValue(file)!),
         });
     }
 
@@ -91,19 +121,52 @@ internal static class CtlCommand
 
     private static Command Disk()
     {
-        var file = new Argument<string>("FILE") { Description = "FILE or FILE,readonly" };
-        var lun = new Argument<int>("LUN");
-        const string ReadOnly = ",readonly";
-        return new Command("disk", "Attach and detach disks of the SCSI controller")
+        var file = new Argument<string>("FILE") { Description = "FILE[,controller=scsi|nvme][,readonly]" };
+        var place = new Argument<string>("LUN") { Description = "LUN of a SCSI disk, or nvmeN", HelpName = "LUN|nvmeN" };
+        return new Command("disk", "Attach and detach synthetic disks")
         {
-            Leaf("add", "Attach a disk; answers its LUN", [file], p =>
+            Leaf("add", "Attach a disk; answers its LUN or NVMe number", [file], p =>
             {
-                string text = p.GetValue(file)!;
-                bool readOnly = text.EndsWith(ReadOnly, StringComparison.Ordinal);
-                string path = Path.GetFullPath(readOnly ? text[..^ReadOnly.Length] : text);
-                return new ControlRequest { Command = "disk add", File = path, ReadOnly = readOnly };
+                string[] parts = p.GetValue(file)!.Split(',');
+                return new ControlRequest
+                {
+                    Command = "disk add",
+                    File = Path.GetFullPath(parts[0]),
+                    ReadOnly = parts.Skip(1).Contains("readonly", StringComparer.Ordinal),
+                    Controller = parts.Skip(1).FirstOrDefault(static o => o != "readonly")?.Replace("controller=", "", StringComparison.Ordinal),
+                };
             }),
-            Leaf("remove", "Detach a disk", [lun], p => new ControlRequest { Command = "disk remove", Lun = p.GetValue(lun) }),
+            Leaf("remove", "Detach a disk", [place], p =>
+            {
+                const string Nvme = "nvme";
+                string text = p.GetValue(place)!;
+                bool isNvme = text.StartsWith(Nvme, StringComparison.Ordinal);
+                int number = int.TryParse(isNvme ? text[Nvme.Length..] : text, NumberStyles.None, CultureInfo.InvariantCulture, out int parsed)
+                    ? parsed
+                    : throw new VmConfigurationException($"{text}: neither a LUN nor nvmeN");
+                return new ControlRequest { Command = "disk remove", Lun = isNvme ? null : number, Nvme = isNvme ? number : null };
+            }),
+        };
+    }
+
+    private static Command Nic()
+    {
+        var network = new Argument<string>("NETWORK") { Description = "As for --net" };
+        var mac = new Option<string?>("--mac") { Description = "Its address; without it, a random one", HelpName = "ADDRESS" };
+        var nic = new Argument<int>("NIC") { Description = "Its number, as status shows it" };
+        var link = new Argument<string>("STATE") { Description = "up or down" };
+        var first = new Argument<int>("NIC") { Arity = ArgumentArity.ZeroOrOne, DefaultValueFactory = _ => 0, Description = "Its number; without it, 0" };
+        return new Command("nic", "Add and remove synthetic network cards, plug cables in and out")
+        {
+            Leaf("add", "Add a card; answers its number", [network, mac], p => new ControlRequest
+            {
+                Command = "nic add", Network = p.GetValue(network), Mac = p.GetValue(mac),
+            }),
+            Leaf("remove", "Remove a card", [nic], p => new ControlRequest { Command = "nic remove", Nic = p.GetValue(nic) }),
+            Leaf("link", "Plug a card's cable in or out", [link, first], p => new ControlRequest
+            {
+                Command = "nic link", Nic = p.GetValue(first), Link = p.GetValue(link),
+            }),
         };
     }
 

@@ -1,6 +1,7 @@
 // The options that every command which boots a VM shares, and their translation into VmOptions.
 using System.CommandLine;
 using System.CommandLine.Parsing;
+using Sharpvisor.Cpu.Translator;
 using Sharpvisor.Worker;
 
 namespace Sharpvisor.Cli.Options;
@@ -18,16 +19,16 @@ internal sealed class VmCommandOptions
     private readonly Option<string> _append = new("--append") { Description = "Kernel command line", HelpName = "TEXT", DefaultValueFactory = _ => "" };
     private readonly Option<string[]> _disk = new("--disk")
     {
-        Description = "Disk image, format by content: FILE[,controller=scsi|ide][,readonly]; may be repeated",
+        Description = "Disk image, format by content: FILE[,controller=scsi|ide|nvme][,readonly]; may be repeated",
         HelpName = "FILE",
         DefaultValueFactory = _ => [],
     };
 
-    private readonly Option<string> _net = OneOf("--net", "Network: none (others are not built yet)", "none");
+    private readonly NetworkCommandOptions _network = new();
     private readonly Option<string> _generation = OneOf("--generation", "1: BIOS-era hardware", "1");
     private readonly Option<string> _integration = OneOf("--integration", "off: no VMBus and no Hyper-V interface", "on", "off");
     private readonly Option<string> _engine = OneOf(
-        "--engine", "Execution engine", "auto", "software", "interpreter", "kvm");
+        "--engine", "Execution engine", "auto", "software", "interpreter", "lockstep", "kvm");
 
     private readonly Option<ulong> _memory = new("--memory")
     {
@@ -65,6 +66,14 @@ internal sealed class VmCommandOptions
         HelpName = "PATH",
     };
 
+    private readonly Option<VideoMode> _video = new("--video")
+    {
+        Description = "What the screen is when the guest starts: text, or a frame buffer of a size; off: no display adapter at all",
+        HelpName = "text|WIDTHxHEIGHT|off",
+        DefaultValueFactory = _ => VideoMode.Text,
+        CustomParser = VideoMode.Parse,
+    };
+
     private readonly Option<bool> _debugExit = new("--debug-exit")
     {
         Description = "Exit port for test guests: byte v at port 0xf4 ends the run with status (v << 1) | 1",
@@ -83,8 +92,8 @@ internal sealed class VmCommandOptions
     public void AddTo(Command command)
     {
         command.Arguments.Add(_image);
-        foreach (Option option in (Option[])[_kernel, _initrd, _append, _disk, _net, _memory, _processors, _generation,
-            _integration, _engine, _vsock, _timeout, _stats, _trace, _debugExit, _testDevices, _directTimers])
+        foreach (Option option in (Option[])[_kernel, _initrd, _append, _disk, .. _network.All, _memory, _processors, _generation,
+            _integration, _engine, _vsock, _video, _timeout, _stats, _trace, _debugExit, _testDevices, _directTimers])
         {
             command.Options.Add(option);
         }
@@ -111,7 +120,8 @@ internal sealed class VmCommandOptions
             throw new VmConfigurationException("--engine kvm is not built yet; use auto, software or interpreter");
         }
 
-        return new VmOptions
+        CheckLockstep(parsed);
+        var options = new VmOptions
         {
             KernelPath = parsed.GetValue(_kernel) ?? throw new VmConfigurationException("--kernel FILE is required"),
             InitrdPath = parsed.GetValue(_initrd),
@@ -122,10 +132,37 @@ internal sealed class VmCommandOptions
             VsockPath = parsed.GetValue(_vsock),
             Integration = parsed.GetValue(_integration) == "on",
             Engine = Enum.Parse<EngineKind>(parsed.GetValue(_engine)!, ignoreCase: true),
+            Console = parsed.GetValue(_video)!.Devices,
+            FrameBuffer = parsed.GetValue(_video)!.FrameBuffer,
             DebugExit = parsed.GetValue(_debugExit),
             TestDevices = parsed.GetValue(_testDevices),
             DirectTimers = parsed.GetValue(_directTimers) || parsed.GetValue(_testDevices),
         };
+        return _network.Apply(options, parsed);
+    }
+
+    private void CheckLockstep(ParseResult parsed)
+    {
+        if (parsed.GetValue(_engine) != "lockstep")
+        {
+            return;
+        }
+
+        if (parsed.GetValue(_processors) != 1)
+        {
+            throw new VmConfigurationException("--engine lockstep follows one processor; use --processors 1");
+        }
+
+        // What the hypervisor and VSPs write into shared pages at any time cannot be repeated for the second engine.
+        if (parsed.GetValue(_integration) == "on")
+        {
+            throw new VmConfigurationException("--engine lockstep cannot follow what synthetic devices write; use --integration off");
+        }
+
+        if (!TranslatorEngineFactory.IsSupported)
+        {
+            throw new VmConfigurationException("--engine lockstep needs an x86-64 host with SSE4.2 and AES");
+        }
     }
 
     private static Option<string> OneOf(string name, string description, params string[] values)
@@ -160,8 +197,9 @@ internal sealed class VmCommandOptions
             {
                 "controller=ide" => disk with { Controller = DiskController.Ide },
                 "controller=scsi" => disk with { Controller = DiskController.Scsi },
+                "controller=nvme" => disk with { Controller = DiskController.Nvme },
                 "readonly" => disk with { ReadOnly = true },
-                _ => throw new VmConfigurationException($"--disk {text}: '{part}' is not controller=scsi, controller=ide or readonly"),
+                _ => throw new VmConfigurationException($"--disk {text}: '{part}' is not controller=scsi, controller=ide, controller=nvme or readonly"),
             };
         }
 

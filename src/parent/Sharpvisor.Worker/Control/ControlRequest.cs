@@ -33,8 +33,39 @@ public sealed record ControlRequest
     [JsonPropertyName("read_only")]
     public bool ReadOnly { get; init; }
 
+    /// <summary>Words to type or keys to press.</summary>
+    [JsonPropertyName("keys")]
+    public IReadOnlyList<string>? Keys { get; init; }
+
+    /// <summary>The keys are text, whatever names they may be.</summary>
+    [JsonPropertyName("literal")]
+    public bool Literal { get; init; }
+
     [JsonPropertyName("lun")]
     public int? Lun { get; init; }
+
+    /// <summary>scsi (the default) or nvme.</summary>
+    [JsonPropertyName("controller")]
+    public string? Controller { get; init; }
+
+    [JsonPropertyName("nvme")]
+    public int? Nvme { get; init; }
+
+    /// <summary>A network, named as for <c>--net</c>.</summary>
+    [JsonPropertyName("network")]
+    public string? Network { get; init; }
+
+    /// <summary>The address of a new network card; without it, a random one.</summary>
+    [JsonPropertyName("mac")]
+    public string? Mac { get; init; }
+
+    /// <summary>A network card's number.</summary>
+    [JsonPropertyName("nic")]
+    public int? Nic { get; init; }
+
+    /// <summary>A cable: up or down.</summary>
+    [JsonPropertyName("link")]
+    public string? Link { get; init; }
 
     [JsonPropertyName("bytes")]
     public ulong? Bytes { get; init; }

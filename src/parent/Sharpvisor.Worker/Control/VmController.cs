@@ -2,6 +2,9 @@
 using System.Globalization;
 using System.Text.Json;
 using System.Text.Json.Nodes;
+using Sharpvisor.Core;
+using Sharpvisor.Display;
+using Sharpvisor.Display.Keys;
 using Sharpvisor.Vsp.Balloon;
 using Sharpvisor.Vsp.Integration;
 
@@ -9,7 +12,9 @@ namespace Sharpvisor.Worker.Control;
 
 /// <summary>
 /// Commands: status; shutdown; reboot; pause; resume; kvp get (key, pool), without a key all of the pool's pairs; kvp set (key, value,
-/// pool); kvp delete (key, pool); copy (file, destination, overwrite); freeze; thaw; disk add (file, read_only); disk remove (lun);
+/// pool); kvp delete (key, pool); copy (file, destination, overwrite); freeze; thaw; disk add (file, read_only, controller);
+/// disk remove (lun or nvme); nic add (network, mac); nic remove (nic); nic link (nic, link: up or down); send-keys (keys, literal);
+/// screenshot (file);
 /// memory (bytes the guest is to keep). Answers: {"ok":true, …} or {"ok":false,"error":"one line"}. Thread-safe.
 /// </summary>
 public sealed class VmController(VirtualMachine vm)
@@ -29,12 +34,24 @@ public sealed class VmController(VirtualMachine vm)
             answer = Failure($"not a request: {e.Message}");
         }
         catch (Exception e) when (e is ControlException or IntegrationException or VmConfigurationException or ArgumentException or IOException
-            or UnauthorizedAccessException or ObjectDisposedException)
+            or UnauthorizedAccessException or ObjectDisposedException or FormatException or TimeoutException)
         {
             answer = Failure(e.Message);
         }
 
         return answer.ToJsonString();
+    }
+
+    private JsonObject AddDisk(ControlRequest request)
+    {
+        DiskController controller = request.Controller switch
+        {
+            null or "scsi" => DiskController.Scsi,
+            "nvme" => DiskController.Nvme,
+            _ => throw new ControlException($"no such controller: {request.Controller} (scsi, nvme)"),
+        };
+        int place = vm.AddDisk(new DiskOptions(Need(request.File, "file"), controller, request.ReadOnly));
+        return new JsonObject { [controller == DiskController.Scsi ? "lun" : "nvme"] = place };
     }
 
     private static JsonObject Failure(string message) => new() { ["ok"] = false, ["error"] = message.ReplaceLineEndings(" ") };
@@ -50,13 +67,41 @@ public sealed class VmController(VirtualMachine vm)
             case "resume":
                 return vm.Resume() ? [] : throw new ControlException("the VM is not paused");
             case "disk add":
-                return new JsonObject { ["lun"] = vm.AddDisk(new DiskOptions(Need(request.File, "file"), DiskController.Scsi, request.ReadOnly)) };
+                return AddDisk(request);
+            case "disk remove" when request.Nvme is { } nvme:
+                return await vm.RemoveNvmeDiskAsync(nvme) ? [] : throw new ControlException($"there is no NVMe disk {nvme}");
             case "disk remove":
                 int lun = request.Lun ?? throw new ControlException("disk remove needs a lun");
                 return vm.RemoveDisk(lun) ? [] : throw new ControlException($"no SCSI disk has LUN {lun}");
+            case "screenshot":
+                return Screenshot(Need(request.File, "file"));
+            case "nic add" or "nic remove" or "nic link":
+                return ChangeNetwork(request);
+            case "send-keys":
+                return await SendKeysAsync(request, cancellation);
             default:
                 return await AskGuestAsync(request, cancellation);
         }
+    }
+
+    private JsonObject ChangeNetwork(ControlRequest request)
+    {
+        if (request.Command == "nic add")
+        {
+            MacAddress address = request.Mac is null ? MacAddress.NewDynamic()
+                : MacAddress.TryParse(request.Mac, out MacAddress given) ? given
+                : throw new ControlException($"mac {request.Mac}: not the address of a card, such as 00:15:5d:01:02:03");
+            return new JsonObject { ["nic"] = vm.AddNetworkCard(Need(request.Network, "network"), address), ["mac"] = address.ToString() };
+        }
+
+        int nic = request.Nic ?? throw new ControlException("nic is missing");
+        bool done = request.Command == "nic remove" ? vm.RemoveNetworkCard(nic) : vm.SetLink(nic, request.Link switch
+        {
+            "up" => true,
+            "down" => false,
+            _ => throw new ControlException("link must be up or down"),
+        });
+        return done ? [] : throw new ControlException($"no synthetic network card has the number {nic}");
     }
 
     private async Task<JsonObject> AskGuestAsync(ControlRequest request, CancellationToken cancellation)
@@ -90,6 +135,32 @@ public sealed class VmController(VirtualMachine vm)
             default:
                 throw new ControlException($"no such command: {request.Command}");
         }
+    }
+
+    private JsonObject Screenshot(string file)
+    {
+        var image = new ScreenImage();
+        if (!vm.Console.Screen.TryCapture(image))
+        {
+            throw new ControlException("the guest shows nothing");
+        }
+
+        using FileStream stream = File.Create(file);
+        PngWriter.Write(stream, image);
+        return new JsonObject { ["width"] = image.Width, ["height"] = image.Height };
+    }
+
+    private async Task<JsonObject> SendKeysAsync(ControlRequest request, CancellationToken cancellation)
+    {
+        IReadOnlyList<string> keys = request.Keys ?? throw new ControlException("keys is missing");
+        IReadOnlyList<KeyStroke> strokes = KeySequence.Parse(keys, request.Literal);
+        if (!vm.Console.Keyboard.IsActive)
+        {
+            throw new ControlException("the guest uses no keyboard");
+        }
+
+        await KeySequence.SendAsync(vm.Console.Keyboard, strokes, cancellation);
+        return [];
     }
 
     private async Task<JsonObject> BalloonAsync(BalloonVsp balloon, ControlRequest request, CancellationToken cancellation)
@@ -162,11 +233,23 @@ public sealed class VmController(VirtualMachine vm)
             });
         }
 
+        foreach ((DiskOptions options, int index) in vm.NvmeDisks)
+        {
+            disks.Add((JsonNode)new JsonObject
+            {
+                ["file"] = options.Path,
+                ["controller"] = "nvme",
+                ["nvme"] = index,
+                ["read_only"] = options.ReadOnly,
+            });
+        }
+
         var status = new JsonObject
         {
             ["state"] = vm.Completion.IsCompleted ? "ended" : vm.IsPaused ? "paused" : "running",
             ["uptime_seconds"] = Math.Round(vm.Uptime.TotalSeconds, 3),
             ["disks"] = disks,
+            ["nics"] = Nics(),
         };
         if (vm.Integration is { } services)
         {
@@ -178,6 +261,24 @@ public sealed class VmController(VirtualMachine vm)
         }
 
         return status;
+    }
+
+    private JsonArray Nics()
+    {
+        var nics = new JsonArray();
+        foreach (NetworkCardState card in vm.Networks)
+        {
+            nics.Add((JsonNode)new JsonObject
+            {
+                ["nic"] = card.Id,
+                ["kind"] = Name(card.Options.Kind),
+                ["mac"] = card.Options.Address.ToString(),
+                ["network"] = card.Options.Network,
+                ["link"] = card.LinkUp ? "up" : "down",
+            });
+        }
+
+        return nics;
     }
 
     private JsonObject Memory(BalloonVsp balloon)

@@ -4,7 +4,7 @@ using System.Text;
 namespace Sharpvisor.Worker.Tests.Guests;
 
 /// <summary>Keeps what the guest prints, and passes it on.</summary>
-internal sealed class WatchedConsole(Stream inner) : Stream
+internal sealed class ConsoleTap(Stream inner) : Stream
 {
     private readonly StringBuilder _text = new();
     private readonly object _gate = new();
