@@ -24,6 +24,7 @@ internal sealed unsafe partial class Vp
         statistics["cpu.blocks.decoded"].Add(_blocks.Decoded);
         statistics["cpu.blocks.stale"].Add(_blocks.Killed);
         statistics["cpu.blocks.drops"].Add(_blocks.Dropped);
+        statistics["cpu.blocks.longest_drop_us"].Add(_longestDrop / TimeSpan.TicksPerMicrosecond);
         statistics["cpu.tlb.misses"].Add(Mmu.Misses);
         statistics["cpu.tlb.flushes"].Add(Mmu.Flushes);
         if (_translator == null)
