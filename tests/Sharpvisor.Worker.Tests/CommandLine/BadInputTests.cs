@@ -53,6 +53,10 @@ public sealed class BadInputTests : IDisposable
     public Task A_missing_disk_is_named() => AssertRefusedAsync("/nowhere/disk", "run", "--kernel", Kernel, "--disk", "/nowhere/disk");
 
     [Fact]
+    public Task NVMe_disks_without_integration_are_refused() =>
+        AssertRefusedAsync(Write("nvme.img", new byte[4096]), "run", "--kernel", Kernel, "--integration", "off", "--disk", Path.Combine(_directory, "nvme.img,controller=nvme"));
+
+    [Fact]
     public Task Hyper_V_sockets_without_integration_are_refused() =>
         AssertRefusedAsync("--vsock", "run", "--kernel", Kernel, "--integration", "off", "--vsock", Path.Combine(_directory, "vsock"));
 

@@ -19,7 +19,7 @@ internal sealed class VmCommandOptions
     private readonly Option<string> _append = new("--append") { Description = "Kernel command line", HelpName = "TEXT", DefaultValueFactory = _ => "" };
     private readonly Option<string[]> _disk = new("--disk")
     {
-        Description = "Disk image, format by content: FILE[,controller=scsi|ide][,readonly]; may be repeated",
+        Description = "Disk image, format by content: FILE[,controller=scsi|ide|nvme][,readonly]; may be repeated",
         HelpName = "FILE",
         DefaultValueFactory = _ => [],
     };
@@ -186,8 +186,9 @@ internal sealed class VmCommandOptions
             {
                 "controller=ide" => disk with { Controller = DiskController.Ide },
                 "controller=scsi" => disk with { Controller = DiskController.Scsi },
+                "controller=nvme" => disk with { Controller = DiskController.Nvme },
                 "readonly" => disk with { ReadOnly = true },
-                _ => throw new VmConfigurationException($"--disk {text}: '{part}' is not controller=scsi, controller=ide or readonly"),
+                _ => throw new VmConfigurationException($"--disk {text}: '{part}' is not controller=scsi, controller=ide, controller=nvme or readonly"),
             };
         }
 
