@@ -77,6 +77,9 @@ public sealed partial class VirtualProcessor : ILocalApicOwner
     /// <summary>Guest instructions retired so far (approximate while running).</summary>
     public long Instructions => _engine.Instructions;
 
+    /// <inheritdoc cref="IVpEngine.AddStatistics"/>
+    public void AddStatistics(Statistics statistics) => _engine.AddStatistics(statistics);
+
     /// <summary>One line for a person: where the VP is and what it waits for. Exact only while it does not run.</summary>
     public string Describe()
     {

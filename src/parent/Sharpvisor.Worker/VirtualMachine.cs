@@ -93,6 +93,7 @@ public sealed class VirtualMachine : IDisposable
             bus, _memory, _chipset.InterruptRouter.CreateIsaLine(14), _chipset.InterruptRouter.CreateIsaLine(15), Statistics);
         _disks.AttachEmulated(ide);
         _chipset.PciBus.Add(ide);
+        _network.AttachEmulated(_chipset.PciBus, _memory, _partition.Timers, Statistics);
         Console = new VmConsole(options.Console, _chipset.Keyboard);
         if (options.Integration)
         {
@@ -260,8 +261,20 @@ public sealed class VirtualMachine : IDisposable
     public IReadOnlyList<string> DescribeProcessors() => [.. _partition.Processors.Select(p => p.Describe())];
 
     /// <summary>Writes all counters as JSON (see <see cref="VmStatisticsReport"/>).</summary>
-    public void WriteStatistics(Stream stream) => VmStatisticsReport.Write(
-        stream, Statistics, _wallClock.Elapsed, _partition.Processors.Select(p => p.Instructions).ToArray());
+    public void WriteStatistics(Stream stream)
+    {
+        var engines = new Statistics();
+        foreach (VirtualProcessor processor in _partition.Processors)
+        {
+            processor.AddStatistics(engines);
+        }
+
+        VmStatisticsReport.Write(
+            stream,
+            Statistics.Snapshot().Concat(engines.Snapshot()),
+            _wallClock.Elapsed,
+            _partition.Processors.Select(p => p.Instructions).ToArray());
+    }
 
     /// <inheritdoc/>
     public void Dispose()
