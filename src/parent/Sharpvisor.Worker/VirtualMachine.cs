@@ -94,7 +94,7 @@ public sealed class VirtualMachine : IDisposable
         _disks.AttachEmulated(ide);
         _chipset.PciBus.Add(ide);
         _network.AttachEmulated(_chipset.PciBus, _memory, _partition.Timers, Statistics);
-        Console = new VmConsole(options.Console, _chipset.Keyboard);
+        Console = new VmConsole(options, _memory, bus, _chipset);
         if (options.Integration)
         {
             _vmbus = new VmbusServer(_memory, _partition, Statistics, options.Trace);
@@ -133,7 +133,7 @@ public sealed class VirtualMachine : IDisposable
     /// <summary>What can be asked of the guest's integration components; null when the VM has none.</summary>
     public VmIntegration? Integration { get; }
 
-    /// <summary>The VM's keyboard and mouse.</summary>
+    /// <summary>The VM's screen, keyboard and mouse.</summary>
     public VmConsole Console { get; }
 
     /// <summary>The disks now attached, and the LUN of those on the SCSI controller.</summary>
@@ -279,6 +279,7 @@ public sealed class VirtualMachine : IDisposable
     /// <inheritdoc/>
     public void Dispose()
     {
+        Console.Dispose();
         _partition.Stop();
         _supervisor?.Join();
         if (_sockets is { } sockets)
@@ -320,7 +321,7 @@ public sealed class VirtualMachine : IDisposable
                 BootProcessor.SetMemoryTypes(processor.Registers);
             }
 
-            BootProcessor.Apply(_images.Load(_memory, _options.CommandLine), _partition.Processors[0].Registers);
+            BootProcessor.Apply(_images.Load(_memory, _options.CommandLine, Console.PrepareVga()), _partition.Processors[0].Registers);
         }
         catch (BootException e)
         {

@@ -66,6 +66,14 @@ internal sealed class VmCommandOptions
         HelpName = "PATH",
     };
 
+    private readonly Option<VideoMode> _video = new("--video")
+    {
+        Description = "What the screen is when the guest starts: text, or a frame buffer of a size; off: no display adapter at all",
+        HelpName = "text|WIDTHxHEIGHT|off",
+        DefaultValueFactory = _ => VideoMode.Text,
+        CustomParser = VideoMode.Parse,
+    };
+
     private readonly Option<bool> _debugExit = new("--debug-exit")
     {
         Description = "Exit port for test guests: byte v at port 0xf4 ends the run with status (v << 1) | 1",
@@ -85,7 +93,7 @@ internal sealed class VmCommandOptions
     {
         command.Arguments.Add(_image);
         foreach (Option option in (Option[])[_kernel, _initrd, _append, _disk, .. _network.All, _memory, _processors, _generation,
-            _integration, _engine, _vsock, _timeout, _stats, _trace, _debugExit, _testDevices, _directTimers])
+            _integration, _engine, _vsock, _video, _timeout, _stats, _trace, _debugExit, _testDevices, _directTimers])
         {
             command.Options.Add(option);
         }
@@ -124,6 +132,8 @@ internal sealed class VmCommandOptions
             VsockPath = parsed.GetValue(_vsock),
             Integration = parsed.GetValue(_integration) == "on",
             Engine = Enum.Parse<EngineKind>(parsed.GetValue(_engine)!, ignoreCase: true),
+            Console = parsed.GetValue(_video)!.Devices,
+            FrameBuffer = parsed.GetValue(_video)!.FrameBuffer,
             DebugExit = parsed.GetValue(_debugExit),
             TestDevices = parsed.GetValue(_testDevices),
             DirectTimers = parsed.GetValue(_directTimers) || parsed.GetValue(_testDevices),
