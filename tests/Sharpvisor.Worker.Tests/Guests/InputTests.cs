@@ -83,7 +83,7 @@ public sealed class InputTests
     {
         GuestRun run = await GuestRun.BootAsync(
             KernelFlavour.Cloud,
-            "modprobe hv_vmbus; cat /sys/bus/vmbus/devices/*/class_id",
+            "modprobe hv_vmbus; until grep cfa8 /sys/bus/vmbus/devices/*/class_id; do usleep 20000; done; cat /sys/bus/vmbus/devices/*/class_id",
             o => o with { Engine = EngineKind.Software, Console = ConsoleDevices.Mouse },
             modules: ["hv_vmbus"]);
 
