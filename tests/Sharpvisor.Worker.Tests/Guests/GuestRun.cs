@@ -9,8 +9,14 @@ internal sealed record GuestRun(string Console, VmResult? Result, IReadOnlyDicti
 {
     private static readonly Lazy<LinuxGuest> s_cloud = new(() => Prepare(KernelFlavour.Cloud));
     private static readonly Lazy<LinuxGuest> s_generic = new(() => Prepare(KernelFlavour.Generic));
+    private static readonly Lazy<LinuxGuest> s_trixie = new(() => Prepare(KernelFlavour.Trixie));
 
-    public static LinuxGuest Guest(KernelFlavour flavour) => (flavour == KernelFlavour.Cloud ? s_cloud : s_generic).Value;
+    public static LinuxGuest Guest(KernelFlavour flavour) => flavour switch
+    {
+        KernelFlavour.Cloud => s_cloud.Value,
+        KernelFlavour.Generic => s_generic.Value,
+        _ => s_trixie.Value,
+    };
 
     public static DebianPackages Packages { get; } = new(DebianPackages.DefaultCacheDirectory, _ => { });
 

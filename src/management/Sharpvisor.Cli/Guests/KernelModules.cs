@@ -1,19 +1,26 @@
 // The modules of an unpacked Debian kernel package: finds them by name and orders them by the dependencies that each
 // one's .modinfo section states, so that no depmod is needed on the host.
+using System.ComponentModel;
+using System.Diagnostics;
 using System.Text;
 
 namespace Sharpvisor.Cli.Guests;
 
 internal sealed class KernelModules
 {
+    private const string Compressed = ".xz";
+
     private readonly Dictionary<string, string> _paths;
+    private readonly Dictionary<string, byte[]> _unpacked = new(StringComparer.Ordinal);
 
     /// <param name="root">A directory lib/modules/VERSION of an unpacked kernel package.</param>
     public KernelModules(string root)
     {
         Root = root;
+        // trixie's are compressed.
         _paths = Directory.EnumerateFiles(root, "*.ko", SearchOption.AllDirectories)
-            .ToDictionary(p => Canonical(Path.GetFileNameWithoutExtension(p)), StringComparer.Ordinal);
+            .Concat(Directory.EnumerateFiles(root, "*.ko" + Compressed, SearchOption.AllDirectories))
+            .ToDictionary(p => Canonical(Path.GetFileName(p).Split('.')[0]), StringComparer.Ordinal);
     }
 
     public string Root { get; }
@@ -33,10 +40,31 @@ internal sealed class KernelModules
         return ordered;
     }
 
-    public byte[] Read(string name) => File.ReadAllBytes(_paths[Canonical(name)]);
+    public byte[] Read(string name)
+    {
+        string path = _paths[Canonical(name)];
+        if (!path.EndsWith(Compressed, StringComparison.Ordinal))
+        {
+            return File.ReadAllBytes(path);
+        }
 
-    /// <summary>The module's path below lib/modules/VERSION.</summary>
-    public string RelativePath(string name) => Path.GetRelativePath(Root, _paths[Canonical(name)]);
+        lock (_unpacked)
+        {
+            if (!_unpacked.TryGetValue(path, out byte[]? content))
+            {
+                _unpacked.Add(path, content = Unpack(path));
+            }
+
+            return content;
+        }
+    }
+
+    /// <summary>The uncompressed module's path below lib/modules/VERSION.</summary>
+    public string RelativePath(string name)
+    {
+        string path = Path.GetRelativePath(Root, _paths[Canonical(name)]);
+        return path.EndsWith(Compressed, StringComparison.Ordinal) ? path[..^Compressed.Length] : path;
+    }
 
     /// <summary>Direct dependencies, as .modinfo has them.</summary>
     public IReadOnlyList<string> Dependencies(string name)
@@ -51,6 +79,22 @@ internal sealed class KernelModules
         ReadOnlySpan<byte> value = image[(at + 9)..];
         string list = Encoding.ASCII.GetString(value[..value.IndexOf((byte)0)]);
         return [.. list.Split(',', StringSplitOptions.RemoveEmptyEntries).Select(Canonical).Where(_paths.ContainsKey)];
+    }
+
+    private static byte[] Unpack(string path)
+    {
+        try
+        {
+            using Process xz = Process.Start(new ProcessStartInfo("xz", ["-dc", path]) { RedirectStandardOutput = true })!;
+            using var content = new MemoryStream();
+            xz.StandardOutput.BaseStream.CopyTo(content);
+            xz.WaitForExit();
+            return xz.ExitCode == 0 ? content.ToArray() : throw new GuestPreparationException($"{path}: xz cannot unpack it");
+        }
+        catch (Win32Exception)
+        {
+            throw new GuestPreparationException("xz is not installed; this kernel's modules are compressed with it");
+        }
     }
 
     private void Visit(string name, List<string> ordered, HashSet<string> seen)

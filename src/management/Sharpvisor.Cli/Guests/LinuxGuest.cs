@@ -9,6 +9,8 @@ internal enum KernelFlavour
 {
     Cloud,
     Generic,
+    /// <summary>6.12, trixie's kernel, as Debian builds it for bookworm too.</summary>
+    Trixie,
 }
 
 internal sealed class LinuxGuest
@@ -39,7 +41,12 @@ internal sealed class LinuxGuest
 
     public static LinuxGuest Prepare(DebianPackages packages, KernelFlavour flavour)
     {
-        string meta = flavour == KernelFlavour.Cloud ? "linux-image-cloud-amd64" : "linux-image-amd64";
+        string meta = flavour switch
+        {
+            KernelFlavour.Cloud => "linux-image-cloud-amd64",
+            KernelFlavour.Generic => "linux-image-amd64",
+            _ => "linux-image-6.12-amd64",
+        };
         string kernel = packages.Unpack(packages.Resolve(meta, "linux-image-"));
         string modules = s_moduleRoots
             .Select(p => Path.Combine(kernel, p)).Where(Directory.Exists).SelectMany(Directory.EnumerateDirectories).Single();
