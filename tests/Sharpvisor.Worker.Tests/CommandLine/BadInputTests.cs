@@ -164,7 +164,7 @@ public sealed class BadInputTests : IDisposable
     public async Task A_missing_passt_is_said_with_what_to_do()
     {
         // The program itself, for the wrapper needs PATH.
-        string program = Path.Combine(CommandLineRun.RepositoryRoot, "artifacts/sharpvisor/sharpvisor");
+        string program = Path.Combine(Repository.Root, "artifacts/sharpvisor/sharpvisor");
         var start = new ProcessStartInfo(program, ["run", "--kernel", Kernel, "--net", "user", "--nic", "legacy"])
         {
             RedirectStandardError = true,
