@@ -21,7 +21,7 @@ public sealed class InputTests
 
     [Theory]
     [InlineData("Generic")]
-    [InlineData("Trixie")]
+    [InlineData("TrixieGeneric")]
     public async Task Debian_s_synthetic_drivers_are_loaded_ten_times_and_report_keys_and_absolute_positions(string flavour)
     {
         const string Load = """

@@ -23,7 +23,7 @@ public sealed class VideoTests : IDisposable
 
     [Theory]
     [InlineData("Generic")]
-    [InlineData("Trixie")]
+    [InlineData("TrixieGeneric")]
     public Task Hyperv_drm_is_loaded_ten_times_and_shows_what_the_guest_draws(string flavour) => DrawAsync(
         Enum.Parse<KernelFlavour>(flavour),
         """

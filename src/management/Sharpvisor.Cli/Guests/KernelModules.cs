@@ -17,10 +17,8 @@ internal sealed class KernelModules
     public KernelModules(string root)
     {
         Root = root;
-        // trixie's are compressed.
-        _paths = Directory.EnumerateFiles(root, "*.ko", SearchOption.AllDirectories)
-            .Concat(Directory.EnumerateFiles(root, "*.ko" + Compressed, SearchOption.AllDirectories))
-            .ToDictionary(p => Canonical(Path.GetFileName(p).Split('.')[0]), StringComparer.Ordinal);
+        _paths = Directory.EnumerateFiles(root, "*.ko*", SearchOption.AllDirectories)
+            .ToDictionary(p => Canonical(Path.GetFileNameWithoutExtension(WithoutCompression(p))), StringComparer.Ordinal);
     }
 
     public string Root { get; }
@@ -40,6 +38,7 @@ internal sealed class KernelModules
         return ordered;
     }
 
+    /// <summary>The module; Debian 13 and later compress them.</summary>
     public byte[] Read(string name)
     {
         string path = _paths[Canonical(name)];
@@ -52,19 +51,16 @@ internal sealed class KernelModules
         {
             if (!_unpacked.TryGetValue(path, out byte[]? content))
             {
-                _unpacked.Add(path, content = Unpack(path));
+                content = Unpack(path);
+                _unpacked.Add(path, content);
             }
 
             return content;
         }
     }
 
-    /// <summary>The uncompressed module's path below lib/modules/VERSION.</summary>
-    public string RelativePath(string name)
-    {
-        string path = Path.GetRelativePath(Root, _paths[Canonical(name)]);
-        return path.EndsWith(Compressed, StringComparison.Ordinal) ? path[..^Compressed.Length] : path;
-    }
+    /// <summary>The module's path below lib/modules/VERSION, not compressed.</summary>
+    public string RelativePath(string name) => WithoutCompression(Path.GetRelativePath(Root, _paths[Canonical(name)]));
 
     /// <summary>Direct dependencies, as .modinfo has them.</summary>
     public IReadOnlyList<string> Dependencies(string name)
@@ -81,22 +77,6 @@ internal sealed class KernelModules
         return [.. list.Split(',', StringSplitOptions.RemoveEmptyEntries).Select(Canonical).Where(_paths.ContainsKey)];
     }
 
-    private static byte[] Unpack(string path)
-    {
-        try
-        {
-            using Process xz = Process.Start(new ProcessStartInfo("xz", ["-dc", path]) { RedirectStandardOutput = true })!;
-            using var content = new MemoryStream();
-            xz.StandardOutput.BaseStream.CopyTo(content);
-            xz.WaitForExit();
-            return xz.ExitCode == 0 ? content.ToArray() : throw new GuestPreparationException($"{path}: xz cannot unpack it");
-        }
-        catch (Win32Exception)
-        {
-            throw new GuestPreparationException("xz is not installed; this kernel's modules are compressed with it");
-        }
-    }
-
     private void Visit(string name, List<string> ordered, HashSet<string> seen)
     {
         if (!_paths.ContainsKey(name) || !seen.Add(name))
@@ -110,6 +90,25 @@ internal sealed class KernelModules
         }
 
         ordered.Add(name);
+    }
+
+    private static string WithoutCompression(string path) =>
+        path.EndsWith(Compressed, StringComparison.Ordinal) ? path[..^Compressed.Length] : path;
+
+    private static byte[] Unpack(string path)
+    {
+        try
+        {
+            using Process xz = Process.Start(new ProcessStartInfo("xz", ["-dc", path]) { RedirectStandardOutput = true })!;
+            using var content = new MemoryStream();
+            xz.StandardOutput.BaseStream.CopyTo(content);
+            xz.WaitForExit();
+            return xz.ExitCode == 0 ? content.ToArray() : throw new GuestPreparationException($"{path} cannot be unpacked");
+        }
+        catch (Win32Exception)
+        {
+            throw new GuestPreparationException("xz is not installed; the kernel's modules are compressed with it");
+        }
     }
 
     // Module names use either '-' or '_'; the kernel's own form is '_'.
