@@ -84,6 +84,19 @@ internal sealed unsafe partial class BlockTranslator : IDisposable
     /// <summary>Bytes of host code now.</summary>
     public long CodeBytes => _e.Position - _firstBlock;
 
+    /// <summary>What the host code was for, in bytes emitted so far: see docs/cpu.md, "Against native".</summary>
+    public long TlbBytes { get; private set; }
+
+    public long FlagBytes { get; private set; }
+
+    public long HeadBytes { get; private set; }
+
+    public long LookupBytes { get; private set; }
+
+    public long ColdBytes { get; private set; }
+
+    public long TotalBytes { get; private set; }
+
     /// <summary>How often all code was dropped.</summary>
     public long Flushes { get; private set; }
 
@@ -121,6 +134,7 @@ internal sealed unsafe partial class BlockTranslator : IDisposable
         CountAhead(first, count, block->Ops);
         int head = _e.Position;
         EmitHead(block, first, head);
+        HeadBytes += _e.Position - head;
         _flags = FlagsIn.Ax;
         _vectorReady = false;
         _x87Ready = false;
@@ -131,7 +145,10 @@ internal sealed unsafe partial class BlockTranslator : IDisposable
             entry = EmitAt(first + i, i == block->Ops, entry);
         }
 
+        int hot = _e.Position;
         EmitCold();
+        ColdBytes += _e.Position - hot;
+        TotalBytes += _e.Position - head;
         block->NativeHead = _memory.Executable + head;
         Blocks++;
     }
@@ -292,6 +309,7 @@ internal sealed unsafe partial class BlockTranslator : IDisposable
 
         // LAHF; SETO AL
         _e.Bytes([0x9F, 0x0F, 0x90, 0xC0]);
+        FlagBytes += 4;
         _flags = FlagsIn.Both;
     }
 
@@ -306,7 +324,11 @@ internal sealed unsafe partial class BlockTranslator : IDisposable
     }
 
     // CMP AL, -127 overflows for 1 and not for 0; SAHF leaves OF alone.
-    private void RestoreFlags() => _e.Bytes([0x3C, 0x81, 0x9E]);
+    private void RestoreFlags()
+    {
+        _e.Bytes([0x3C, 0x81, 0x9E]);
+        FlagBytes += 3;
+    }
 
     private void FlagsWritten() => _flags = FlagsIn.Host;
 
