@@ -152,7 +152,7 @@ internal sealed unsafe partial class Vp
     private void Kill(Block* block)
     {
         _blocks.Kill(block);
-        _translator?.UpdateGeneration(block);
+        _translator?.Retire(block);
     }
 
     /// <summary>The page was written to: is this block's part still the same?</summary>

@@ -22,6 +22,8 @@ internal sealed unsafe partial class BlockTranslator : IDisposable
     private readonly int _loadX87;
     private readonly int _firstBlock;
     private readonly ColdStub[] _cold = new ColdStub[512];
+    /// <summary>Heads of dead blocks without a successor yet, by guest physical address.</summary>
+    private readonly Dictionary<ulong, int> _retired = [];
     private int _coldCount;
     private int _generationOffset;
     private FlagsIn _flags;
@@ -109,6 +111,7 @@ internal sealed unsafe partial class BlockTranslator : IDisposable
     public void Flush()
     {
         _e.Position = _firstBlock;
+        _retired.Clear();
         Flushes++;
     }
 
@@ -121,6 +124,16 @@ internal sealed unsafe partial class BlockTranslator : IDisposable
         if (block->NativeHead != null)
         {
             *(uint*)(_memory.Writable + (block->NativeHead - _memory.Executable) + _generationOffset) = block->Generation;
+        }
+    }
+
+    /// <summary>The block is dead. Jumps bound to it go to its successor as soon as there is one.</summary>
+    public void Retire(Block* block)
+    {
+        if (block->NativeHead != null)
+        {
+            UpdateGeneration(block);
+            _retired[block->Gpa] = (int)(block->NativeHead - _memory.Executable);
         }
     }
 
@@ -150,6 +163,15 @@ internal sealed unsafe partial class BlockTranslator : IDisposable
         ColdBytes += _e.Position - hot;
         TotalBytes += _e.Position - head;
         block->NativeHead = _memory.Executable + head;
+        if (_retired.Remove(block->Gpa, out int retired))
+        {
+            // Same physical address: whoever is bound to the dead block shares this one's page as well.
+            int end = _e.Position;
+            _e.Position = retired;
+            _e.Jump(head);
+            _e.Position = end;
+        }
+
         Blocks++;
     }
 
