@@ -12,6 +12,10 @@ internal sealed class PasstProcess : IDisposable
 {
     private const int AnswerTimeoutMilliseconds = 10_000;
     private const int KeptLines = 8;
+
+    // passt drops what does not fit, and then repeats a TCP window again and again (as of 2023): the default of 208 KiB does not
+    // hold one burst.
+    private const int QueueBytes = 4 << 20;
     private readonly ChildProcess _child;
     private readonly Thread _outputReader;
     private readonly Queue<string> _output = new();
@@ -32,7 +36,7 @@ internal sealed class PasstProcess : IDisposable
     /// <exception cref="NetworkException">It is not installed, or refuses; the message says why.</exception>
     public static PasstProcess Start(PasstOptions options)
     {
-        (Socket ours, SafeFileHandle theirs) = SocketPair.Create();
+        (Socket ours, SafeFileHandle theirs) = SocketPair.Create(QueueBytes);
         ChildProcess? child;
         int error;
         using (theirs)
