@@ -10,6 +10,7 @@ public sealed class HypercallTests
     private const ulong Signal = 0x5D;
     private const ulong FlushList = 0x03;
     private const ulong Ipi = 0x0B;
+    private const ulong Retarget = 0x7E;
 
     [Fact]
     public void VMCALL_is_undefined_before_the_guest_OS_id_outside_ring_0_and_without_the_interface()
@@ -213,5 +214,54 @@ public sealed class HypercallTests
         using TestMachine machine = new TestMachine().EnterKernel();
         machine.WriteQwords(Gpa, type, range);
         Assert.Equal(0x05UL, machine.Hypercall(0x8003 | (1UL << 32), Gpa));
+    }
+
+    [Fact]
+    public void A_device_s_interrupt_goes_where_the_guest_retargets_it()
+    {
+        using TestMachine machine = new TestMachine(processors: 2).EnableApics().EnterKernel();
+        Partition partition = machine.Partition;
+        Assert.True(partition.TryMapInterrupt(0x5600_0010, 0x41, 0b01, out MsiMessage message));
+        partition.DeliverInterrupt(0x5600_0010, message);
+        Assert.Equal(0x41, machine.Acknowledge());
+
+        // As pci-hyperv.c does it: a set of one bank.
+        machine.WriteQwords(
+            Gpa, ulong.MaxValue, 0x5600_0010, 1, message.Address | ((ulong)message.Data << 32), 0, 0x52 | (2UL << 32), 0, 1, 0b10);
+        Assert.Equal(0UL, machine.Hypercall(Retarget | (2UL << 17), Gpa));
+        partition.DeliverInterrupt(0x5600_0010, message);
+        Assert.Equal((-1, 0x52), (machine.Acknowledge(0), machine.Acknowledge(1)));
+
+        // And with a mask, before version 1.2.
+        machine.WriteQwords(Gpa, ulong.MaxValue, 0x5600_0010, 1, message.Address | ((ulong)message.Data << 32), 0, 0x63, 0b01);
+        Assert.Equal(0UL, machine.Hypercall(Retarget, Gpa));
+        partition.DeliverInterrupt(0x5600_0010, message);
+        Assert.Equal((0x63, -1), (machine.Acknowledge(0), machine.Acknowledge(1)));
+
+        // Nobody else's, and none that is gone.
+        partition.DeliverInterrupt(0x5600_0018, message);
+        partition.DeliverInterrupt(0x5600_0010, message with { Data = 77 });
+        partition.UnmapInterrupts(0x5600_0010);
+        partition.DeliverInterrupt(0x5600_0010, message);
+        Assert.Equal(-1, machine.Acknowledge());
+        Assert.Equal(0x05UL, machine.Hypercall(Retarget, Gpa) & 0xFFFF);
+    }
+
+    [Theory]
+    [InlineData(0UL, 0x5600_0010UL, 1UL, 0x52UL, 0b1UL, 0)]
+    [InlineData(ulong.MaxValue, 0x1234UL, 1UL, 0x52UL, 0b1UL, 0)]
+    [InlineData(ulong.MaxValue, 0x5600_0010UL, 2UL, 0x52UL, 0b1UL, 0)]
+    [InlineData(ulong.MaxValue, 0x5600_0010UL, 1UL, 0x0FUL, 0b1UL, 0)]
+    [InlineData(ulong.MaxValue, 0x5600_0010UL, 1UL, 0x152UL, 0b1UL, 0)]
+    [InlineData(ulong.MaxValue, 0x5600_0010UL, 1UL, 0x52UL | (8UL << 32), 0b1UL, 0)]
+    [InlineData(ulong.MaxValue, 0x5600_0010UL, 1UL, 0x52UL | (2UL << 32), 0UL, 0)]
+    [InlineData(ulong.MaxValue, 0x5600_0010UL, 1UL, 0x52UL | (2UL << 32), 5UL, 2)]
+    [InlineData(ulong.MaxValue, 0x5600_0010UL, 1UL, 0x52UL, 0b1UL, 1)]
+    public void A_retarget_that_makes_no_sense_is_refused(ulong partition, ulong device, ulong source, ulong target, ulong mask, int variable)
+    {
+        using TestMachine machine = new TestMachine().EnableApics().EnterKernel();
+        Assert.True(machine.Partition.TryMapInterrupt(0x5600_0010, 0x41, 1, out MsiMessage message));
+        machine.WriteQwords(Gpa, partition, device, source, message.Address | ((ulong)message.Data << 32), 0, target, mask, 0, 0, 0);
+        Assert.NotEqual(0UL, machine.Hypercall(Retarget | ((ulong)variable << 17), Gpa) & 0xFFFF);
     }
 }

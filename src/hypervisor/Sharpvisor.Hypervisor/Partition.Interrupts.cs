@@ -16,6 +16,19 @@ public sealed partial class Partition
     public void Deliver(MsiMessage message) => ApicBus.Deliver(message);
 
     /// <inheritdoc/>
+    public bool TryMapInterrupt(ulong deviceId, byte vector, ulong processors, out MsiMessage message) =>
+        Redirection.TryMap(deviceId, vector, processors, out message);
+
+    /// <inheritdoc/>
+    public void UnmapInterrupt(ulong deviceId, MsiMessage message) => Redirection.Unmap(deviceId, message);
+
+    /// <inheritdoc/>
+    public void UnmapInterrupts(ulong deviceId) => Redirection.UnmapAll(deviceId);
+
+    /// <inheritdoc/>
+    public void DeliverInterrupt(ulong deviceId, MsiMessage message) => Redirection.Deliver(deviceId, message);
+
+    /// <inheritdoc/>
     public void SetExternalInterrupt(bool asserted) => ApicBus.SetExternalInterrupt(asserted);
 
     /// <inheritdoc/>

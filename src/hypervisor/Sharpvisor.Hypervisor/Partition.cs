@@ -8,7 +8,7 @@ namespace Sharpvisor.Hypervisor;
 /// A partition. Public members are thread-safe unless they say otherwise. Create it, set the devices up, set the boot
 /// processor's registers, <see cref="Start"/>, then take exits with <see cref="WaitForExit"/>.
 /// </summary>
-public sealed partial class Partition : IPowerControl, IApicBus, ISynicPorts, ISintWires, IDisposable
+public sealed partial class Partition : IPowerControl, IApicBus, ISynicPorts, ISintWires, IInterruptRedirection, IDisposable
 {
     private const int MaxQueuedExits = 16;
     private readonly VirtualProcessor[] _processors;
@@ -74,6 +74,7 @@ public sealed partial class Partition : IPowerControl, IApicBus, ISynicPorts, IS
         Shared = new PartitionRegisters(memory, timers.Clock);
         var counters = new InterceptCounters(statistics);
         _processors = new VirtualProcessor[options.ProcessorCount];
+        Redirection = new InterruptRedirection(_processors);
         for (int i = 0; i < _processors.Length; i++)
         {
             _processors[i] = new VirtualProcessor(this, i, engines, counters);
@@ -106,6 +107,8 @@ public sealed partial class Partition : IPowerControl, IApicBus, ISynicPorts, IS
     }
 
     internal ApicBus ApicBus { get; }
+
+    internal InterruptRedirection Redirection { get; }
 
     internal Cpuid CpuidModel { get; }
 

@@ -25,6 +25,7 @@ public sealed class VirtualMachine : IDisposable
     private readonly Chipset _chipset;
     private readonly VmbusServer? _vmbus;
     private readonly SocketVsp? _sockets;
+    private readonly VmNvmeDisks _nvme;
     private readonly TaskCompletionSource<VmResult> _completion = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private readonly Stopwatch _wallClock = new();
     private readonly Lock _lifeLock = new();
@@ -92,6 +93,7 @@ public sealed class VirtualMachine : IDisposable
             bus, _memory, _chipset.InterruptRouter.CreateIsaLine(14), _chipset.InterruptRouter.CreateIsaLine(15), Statistics);
         _disks.AttachEmulated(ide);
         _chipset.PciBus.Add(ide);
+        _network.AttachEmulated(_chipset.PciBus, _memory, _partition.Timers, Statistics);
         Console = new VmConsole(options.Console, _chipset.Keyboard);
         if (options.Integration)
         {
@@ -107,8 +109,14 @@ public sealed class VirtualMachine : IDisposable
             }
         }
 
+        _nvme = new VmNvmeDisks(_vmbus, bus, _memory, _partition, Statistics);
         try
         {
+            foreach (DiskOptions disk in options.Disks.Where(d => d.Controller == DiskController.Nvme))
+            {
+                _ = _nvme.Add(disk);
+            }
+
             _sockets = ListenForSockets();
             LoadGuest();
         }
@@ -130,6 +138,9 @@ public sealed class VirtualMachine : IDisposable
 
     /// <summary>The disks now attached, and the LUN of those on the SCSI controller.</summary>
     public IReadOnlyList<(DiskOptions Options, int? Lun)> Disks => _disks.List();
+
+    /// <summary>The NVMe disks now attached, and the number that <see cref="RemoveNvmeDiskAsync"/> takes.</summary>
+    public IReadOnlyList<(DiskOptions Options, int Index)> NvmeDisks => _nvme.List();
 
     /// <summary>The guest's RAM, the balloon's share included.</summary>
     public ulong MemoryBytes => _options.MemoryBytes;
@@ -213,13 +224,19 @@ public sealed class VirtualMachine : IDisposable
     /// <summary>Ends the VM as pulling its plug would. <see cref="Completion"/> follows.</summary>
     public void Stop() => _partition.Stop();
 
-    /// <summary>Attaches a disk to the synthetic SCSI controller while the VM runs; the guest is told to look. Returns its LUN.</summary>
+    /// <summary>
+    /// Attaches a disk while the VM runs: to the synthetic SCSI controller, returning its LUN, or on an NVMe controller of its own, returning
+    /// that one's number. The guest is told to look.
+    /// </summary>
     /// <exception cref="VmConfigurationException">The disk cannot be used, or the VM has no such controller.</exception>
     public int AddDisk(DiskOptions disk)
     {
         ArgumentNullException.ThrowIfNull(disk);
-        return _disks.Add(disk);
+        return disk.Controller == DiskController.Nvme ? _nvme.Add(disk) : _disks.Add(disk);
     }
+
+    /// <summary>Has the guest eject an NVMe disk, or takes it away when it does not in time; ends when its file is closed. False: there is none.</summary>
+    public Task<bool> RemoveNvmeDiskAsync(int index) => _nvme.RemoveAsync(index);
 
     /// <summary>
     /// Takes a disk away from the synthetic SCSI controller, whether or not the guest still uses it; returns when its file is
@@ -263,6 +280,7 @@ public sealed class VirtualMachine : IDisposable
         _network.Dispose();
         // Waits for I/O under way, whose completions still reach the controllers.
         _disks.Dispose();
+        _nvme.Dispose();
         _chipset.Dispose();
         _partition.Dispose();
         _memory.Dispose();

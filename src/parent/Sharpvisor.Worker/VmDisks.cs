@@ -33,7 +33,7 @@ internal sealed class VmDisks : IDisposable
 
         try
         {
-            foreach (DiskOptions disk in options.Disks)
+            foreach (DiskOptions disk in options.Disks.Where(d => d.Controller != DiskController.Nvme))
             {
                 if (disk.Controller == DiskController.Scsi && !options.Integration)
                 {

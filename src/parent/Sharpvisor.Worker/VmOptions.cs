@@ -21,6 +21,8 @@ public enum DiskController
     Ide,
     /// <summary>The synthetic SCSI controller: only reachable through VMBus.</summary>
     Scsi,
+    /// <summary>An NVMe controller on a synthetic PCI bus (vPCI): only reachable through VMBus.</summary>
+    Nvme,
 }
 
 /// <summary>One disk of a VM.</summary>

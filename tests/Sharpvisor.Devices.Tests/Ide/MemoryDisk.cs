@@ -5,6 +5,8 @@ namespace Sharpvisor.Devices.Tests.Ide;
 
 internal sealed class MemoryDisk(int sectors, bool isReadOnly = false) : IDisk
 {
+    private int _reads;
+
     public byte[] Content { get; } = new byte[sectors * 512];
 
     public DiskStatus Fault { get; set; } = DiskStatus.Success;
@@ -13,6 +15,9 @@ internal sealed class MemoryDisk(int sectors, bool isReadOnly = false) : IDisk
     public Task? Gate { get; set; }
 
     public int Flushes { get; private set; }
+
+    /// <summary>Reads begun.</summary>
+    public int Reads => Volatile.Read(ref _reads);
 
     public long Bytes => Content.Length;
 
@@ -26,6 +31,7 @@ internal sealed class MemoryDisk(int sectors, bool isReadOnly = false) : IDisk
 
     public async ValueTask<DiskStatus> ReadAsync(long offset, IReadOnlyList<Memory<byte>> buffers)
     {
+        Interlocked.Increment(ref _reads);
         if (Gate is { } gate)
         {
             await gate;
@@ -70,7 +76,11 @@ internal sealed class MemoryDisk(int sectors, bool isReadOnly = false) : IDisk
         return new ValueTask<DiskStatus>(Fault);
     }
 
-    public ValueTask<DiskStatus> UnmapAsync(long offset, long bytes) => new(DiskStatus.Success);
+    public ValueTask<DiskStatus> UnmapAsync(long offset, long bytes)
+    {
+        Content.AsSpan((int)offset, (int)bytes).Clear();
+        return new ValueTask<DiskStatus>(Fault);
+    }
 
     public void Dispose()
     {

@@ -12,6 +12,7 @@ internal enum HypercallCode : ushort
     SendSyntheticClusterIpiEx = 0x0015,
     PostMessage = 0x005C,
     SignalEvent = 0x005D,
+    RetargetInterrupt = 0x007E,
     ExtQueryCapabilities = 0x8001,
     ExtMemoryHeatHint = 0x8003,
 }

@@ -91,6 +91,40 @@ internal sealed partial class HypercallDispatcher
         return HvStatus.Success;
     }
 
+    /// <summary>
+    /// HvCallRetargetInterrupt: partition, device, interrupt entry (source, address and data of the message), reserved, target (vector,
+    /// flags, then a processor mask or a HV_VP_SET whose part after the format is the variable header).
+    /// </summary>
+    private ushort RetargetInterrupt(int variableBytes)
+    {
+        const uint SourceMsi = 1;
+        const uint Multicast = 1;
+        const uint ProcessorSet = 2;
+        uint flags = Dword(44);
+        if (Qword(0) != ulong.MaxValue || Dword(16) != SourceMsi || (flags & ~(Multicast | ProcessorSet)) != 0)
+        {
+            return HvStatus.InvalidParameter;
+        }
+
+        ulong processors = Qword(48);
+        if ((flags & ProcessorSet) != 0)
+        {
+            // The set's banks are part of the variable header: without any there are none to read.
+            if (variableBytes < sizeof(ulong) || !TryReadProcessorSet(48, variableBytes - sizeof(ulong), out processors))
+            {
+                return HvStatus.InvalidParameter;
+            }
+        }
+        else if (variableBytes != 0)
+        {
+            return HvStatus.InvalidHypercallInput;
+        }
+
+        return _partition.Redirection.Retarget(Qword(8), Dword(24), Dword(28), Dword(40), processors, (flags & Multicast) != 0)
+            ? HvStatus.Success
+            : HvStatus.InvalidParameter;
+    }
+
     /// <summary>HvCallNotifyLongSpinWait: somebody else holds the lock, so let somebody else run.</summary>
     private static ushort NotifyLongSpinWait()
     {

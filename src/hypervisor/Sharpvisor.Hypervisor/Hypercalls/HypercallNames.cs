@@ -14,6 +14,7 @@ internal static class HypercallNames
         HypercallCode.SendSyntheticClusterIpiEx => "HvCallSendSyntheticClusterIpiEx",
         HypercallCode.PostMessage => "HvCallPostMessage",
         HypercallCode.SignalEvent => "HvCallSignalEvent",
+        HypercallCode.RetargetInterrupt => "HvCallRetargetInterrupt",
         HypercallCode.ExtQueryCapabilities => "HvExtCallQueryCapabilities",
         HypercallCode.ExtMemoryHeatHint => "HvExtCallMemoryHeatHint",
         _ => null,

@@ -1,5 +1,6 @@
 // sharpvisor ctl: one request to a VM that runs with --ctl; its JSON answer goes to stdout, its success is the exit status.
 using System.CommandLine;
+using System.Globalization;
 using System.Net.Sockets;
 using System.Text;
 using System.Text.Json;
@@ -109,19 +110,31 @@ internal static class CtlCommand
 
     private static Command Disk()
     {
-        var file = new Argument<string>("FILE") { Description = "FILE or FILE,readonly" };
-        var lun = new Argument<int>("LUN");
-        const string ReadOnly = ",readonly";
-        return new Command("disk", "Attach and detach disks of the SCSI controller")
+        var file = new Argument<string>("FILE") { Description = "FILE[,controller=scsi|nvme][,readonly]" };
+        var place = new Argument<string>("LUN") { Description = "LUN of a SCSI disk, or nvmeN", HelpName = "LUN|nvmeN" };
+        return new Command("disk", "Attach and detach synthetic disks")
         {
-            Leaf("add", "Attach a disk; answers its LUN", [file], p =>
+            Leaf("add", "Attach a disk; answers its LUN or NVMe number", [file], p =>
             {
-                string text = p.GetValue(file)!;
-                bool readOnly = text.EndsWith(ReadOnly, StringComparison.Ordinal);
-                string path = Path.GetFullPath(readOnly ? text[..^ReadOnly.Length] : text);
-                return new ControlRequest { Command = "disk add", File = path, ReadOnly = readOnly };
+                string[] parts = p.GetValue(file)!.Split(',');
+                return new ControlRequest
+                {
+                    Command = "disk add",
+                    File = Path.GetFullPath(parts[0]),
+                    ReadOnly = parts.Skip(1).Contains("readonly", StringComparer.Ordinal),
+                    Controller = parts.Skip(1).FirstOrDefault(static o => o != "readonly")?.Replace("controller=", "", StringComparison.Ordinal),
+                };
             }),
-            Leaf("remove", "Detach a disk", [lun], p => new ControlRequest { Command = "disk remove", Lun = p.GetValue(lun) }),
+            Leaf("remove", "Detach a disk", [place], p =>
+            {
+                const string Nvme = "nvme";
+                string text = p.GetValue(place)!;
+                bool isNvme = text.StartsWith(Nvme, StringComparison.Ordinal);
+                int number = int.TryParse(isNvme ? text[Nvme.Length..] : text, NumberStyles.None, CultureInfo.InvariantCulture, out int parsed)
+                    ? parsed
+                    : throw new VmConfigurationException($"{text}: neither a LUN nor nvmeN");
+                return new ControlRequest { Command = "disk remove", Lun = isNvme ? null : number, Nvme = isNvme ? number : null };
+            }),
         };
     }
 

@@ -19,12 +19,12 @@ internal sealed class VmCommandOptions
     private readonly Option<string> _append = new("--append") { Description = "Kernel command line", HelpName = "TEXT", DefaultValueFactory = _ => "" };
     private readonly Option<string[]> _disk = new("--disk")
     {
-        Description = "Disk image, format by content: FILE[,controller=scsi|ide][,readonly]; may be repeated",
+        Description = "Disk image, format by content: FILE[,controller=scsi|ide|nvme][,readonly]; may be repeated",
         HelpName = "FILE",
         DefaultValueFactory = _ => [],
     };
 
-    private readonly Option<string> _net = OneOf("--net", "Network: none (others are not built yet)", "none");
+    private readonly NetworkCommandOptions _network = new();
     private readonly Option<string> _generation = OneOf("--generation", "1: BIOS-era hardware", "1");
     private readonly Option<string> _integration = OneOf("--integration", "off: no VMBus and no Hyper-V interface", "on", "off");
     private readonly Option<string> _engine = OneOf(
@@ -84,7 +84,7 @@ internal sealed class VmCommandOptions
     public void AddTo(Command command)
     {
         command.Arguments.Add(_image);
-        foreach (Option option in (Option[])[_kernel, _initrd, _append, _disk, _net, _memory, _processors, _generation,
+        foreach (Option option in (Option[])[_kernel, _initrd, _append, _disk, .. _network.All, _memory, _processors, _generation,
             _integration, _engine, _vsock, _timeout, _stats, _trace, _debugExit, _testDevices, _directTimers])
         {
             command.Options.Add(option);
@@ -113,7 +113,7 @@ internal sealed class VmCommandOptions
         }
 
         CheckLockstep(parsed);
-        return new VmOptions
+        var options = new VmOptions
         {
             KernelPath = parsed.GetValue(_kernel) ?? throw new VmConfigurationException("--kernel FILE is required"),
             InitrdPath = parsed.GetValue(_initrd),
@@ -128,6 +128,7 @@ internal sealed class VmCommandOptions
             TestDevices = parsed.GetValue(_testDevices),
             DirectTimers = parsed.GetValue(_directTimers) || parsed.GetValue(_testDevices),
         };
+        return _network.Apply(options, parsed);
     }
 
     private void CheckLockstep(ParseResult parsed)
@@ -186,8 +187,9 @@ internal sealed class VmCommandOptions
             {
                 "controller=ide" => disk with { Controller = DiskController.Ide },
                 "controller=scsi" => disk with { Controller = DiskController.Scsi },
+                "controller=nvme" => disk with { Controller = DiskController.Nvme },
                 "readonly" => disk with { ReadOnly = true },
-                _ => throw new VmConfigurationException($"--disk {text}: '{part}' is not controller=scsi, controller=ide or readonly"),
+                _ => throw new VmConfigurationException($"--disk {text}: '{part}' is not controller=scsi, controller=ide, controller=nvme or readonly"),
             };
         }
 

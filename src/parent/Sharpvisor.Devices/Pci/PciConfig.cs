@@ -16,6 +16,7 @@ public static class PciConfig
     public const int Bar0 = 0x10;
     public const int SubsystemVendorId = 0x2C;
     public const int SubsystemId = 0x2E;
+    public const int Capabilities = 0x34;
     public const int InterruptLine = 0x3C;
     public const int InterruptPin = 0x3D;
 
@@ -23,6 +24,9 @@ public static class PciConfig
     public const ushort CommandMemory = 2;
     public const ushort CommandBusMaster = 4;
     public const ushort CommandInterruptDisable = 0x400;
+
+    /// <summary>Status bit 4: there is a capabilities list.</summary>
+    public const ushort StatusCapabilities = 0x10;
 
     /// <summary>The write-one-to-clear error bits of the status register.</summary>
     public const ushort StatusErrors = 0xF900;

@@ -44,6 +44,13 @@ public sealed record ControlRequest
     [JsonPropertyName("lun")]
     public int? Lun { get; init; }
 
+    /// <summary>scsi (the default) or nvme.</summary>
+    [JsonPropertyName("controller")]
+    public string? Controller { get; init; }
+
+    [JsonPropertyName("nvme")]
+    public int? Nvme { get; init; }
+
     /// <summary>A network, named as for <c>--net</c>.</summary>
     [JsonPropertyName("network")]
     public string? Network { get; init; }

@@ -11,8 +11,8 @@ namespace Sharpvisor.Worker.Control;
 
 /// <summary>
 /// Commands: status; shutdown; reboot; pause; resume; kvp get (key, pool), without a key all of the pool's pairs; kvp set (key, value,
-/// pool); kvp delete (key, pool); copy (file, destination, overwrite); freeze; thaw; disk add (file, read_only); disk remove (lun);
-/// nic add (network, mac); nic remove (nic); nic link (nic, link: up or down); send-keys (keys, literal);
+/// pool); kvp delete (key, pool); copy (file, destination, overwrite); freeze; thaw; disk add (file, read_only, controller);
+/// disk remove (lun or nvme); nic add (network, mac); nic remove (nic); nic link (nic, link: up or down); send-keys (keys, literal);
 /// memory (bytes the guest is to keep). Answers: {"ok":true, …} or {"ok":false,"error":"one line"}. Thread-safe.
 /// </summary>
 public sealed class VmController(VirtualMachine vm)
@@ -40,6 +40,18 @@ public sealed class VmController(VirtualMachine vm)
         return answer.ToJsonString();
     }
 
+    private JsonObject AddDisk(ControlRequest request)
+    {
+        DiskController controller = request.Controller switch
+        {
+            null or "scsi" => DiskController.Scsi,
+            "nvme" => DiskController.Nvme,
+            _ => throw new ControlException($"no such controller: {request.Controller} (scsi, nvme)"),
+        };
+        int place = vm.AddDisk(new DiskOptions(Need(request.File, "file"), controller, request.ReadOnly));
+        return new JsonObject { [controller == DiskController.Scsi ? "lun" : "nvme"] = place };
+    }
+
     private static JsonObject Failure(string message) => new() { ["ok"] = false, ["error"] = message.ReplaceLineEndings(" ") };
 
     private async Task<JsonObject> ExecuteAsync(ControlRequest request, CancellationToken cancellation)
@@ -53,7 +65,9 @@ public sealed class VmController(VirtualMachine vm)
             case "resume":
                 return vm.Resume() ? [] : throw new ControlException("the VM is not paused");
             case "disk add":
-                return new JsonObject { ["lun"] = vm.AddDisk(new DiskOptions(Need(request.File, "file"), DiskController.Scsi, request.ReadOnly)) };
+                return AddDisk(request);
+            case "disk remove" when request.Nvme is { } nvme:
+                return await vm.RemoveNvmeDiskAsync(nvme) ? [] : throw new ControlException($"there is no NVMe disk {nvme}");
             case "disk remove":
                 int lun = request.Lun ?? throw new ControlException("disk remove needs a lun");
                 return vm.RemoveDisk(lun) ? [] : throw new ControlException($"no SCSI disk has LUN {lun}");
@@ -198,6 +212,17 @@ public sealed class VmController(VirtualMachine vm)
                 ["file"] = options.Path,
                 ["controller"] = options.Controller == DiskController.Scsi ? "scsi" : "ide",
                 ["lun"] = lun,
+                ["read_only"] = options.ReadOnly,
+            });
+        }
+
+        foreach ((DiskOptions options, int index) in vm.NvmeDisks)
+        {
+            disks.Add((JsonNode)new JsonObject
+            {
+                ["file"] = options.Path,
+                ["controller"] = "nvme",
+                ["nvme"] = index,
                 ["read_only"] = options.ReadOnly,
             });
         }
