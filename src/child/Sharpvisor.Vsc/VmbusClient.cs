@@ -236,9 +236,6 @@ public sealed class VmbusClient
         where T : unmanaged =>
         PostBytes(Wire.ToBytes(message));
 
-    /// <summary>Takes back the pages that were handed out last.</summary>
-    public void FreePages(int count) => _nextPage -= (ulong)count;
-
     /// <summary>Takes back all pages: nothing may be open.</summary>
     public void ResetPages() => _nextPage = 0;
 
