@@ -118,6 +118,13 @@ public sealed class BadInputTests : IDisposable
     [InlineData("--integration", "maybe")]
     [InlineData("--timeout", "soon")]
     [InlineData("--generation", "2")]
+    [InlineData("--video", "vivid")]
+    [InlineData("--video", "4096x4096")]
+    [InlineData("--vnc", "0.0.0.0:5900,password-file=/etc/hostname")]
+    [InlineData("--vnc", "127.0.0.1:5900")]
+    [InlineData("--vnc", "127.0.0.1:5900,password-file=/nowhere/password")]
+    [InlineData("--vnc", "unix:/nowhere/socket")]
+    [InlineData("--vnc", "unix:/nowhere/socket,colour=blue")]
     [InlineData("--disk", "x,controller=floppy")]
     [InlineData("--stats", "/nowhere/stats.json")]
     [InlineData("--trace", "/nowhere/trace")]
@@ -157,7 +164,7 @@ public sealed class BadInputTests : IDisposable
     public async Task A_missing_passt_is_said_with_what_to_do()
     {
         // The program itself, for the wrapper needs PATH.
-        string program = Path.Combine(CommandLineRun.RepositoryRoot, "artifacts/sharpvisor/sharpvisor");
+        string program = Path.Combine(Repository.Root, "artifacts/sharpvisor/sharpvisor");
         var start = new ProcessStartInfo(program, ["run", "--kernel", Kernel, "--net", "user", "--nic", "legacy"])
         {
             RedirectStandardError = true,

@@ -1,7 +1,6 @@
 // The options that every command which boots a VM shares, and their translation into VmOptions.
 using System.CommandLine;
 using System.CommandLine.Parsing;
-using Sharpvisor.Cpu.Translator;
 using Sharpvisor.Worker;
 
 namespace Sharpvisor.Cli.Options;
@@ -66,6 +65,14 @@ internal sealed class VmCommandOptions
         HelpName = "PATH",
     };
 
+    private readonly Option<VideoMode> _video = new("--video")
+    {
+        Description = "What the screen is when the guest starts: text, or a frame buffer of a size; off: no display adapter at all",
+        HelpName = "text|WIDTHxHEIGHT|off",
+        DefaultValueFactory = _ => VideoMode.Text,
+        CustomParser = VideoMode.Parse,
+    };
+
     private readonly Option<bool> _debugExit = new("--debug-exit")
     {
         Description = "Exit port for test guests: byte v at port 0xf4 ends the run with status (v << 1) | 1",
@@ -85,7 +92,7 @@ internal sealed class VmCommandOptions
     {
         command.Arguments.Add(_image);
         foreach (Option option in (Option[])[_kernel, _initrd, _append, _disk, .. _network.All, _memory, _processors, _generation,
-            _integration, _engine, _vsock, _timeout, _stats, _trace, _debugExit, _testDevices, _directTimers])
+            _integration, _engine, _vsock, _video, _timeout, _stats, _trace, _debugExit, _testDevices, _directTimers])
         {
             command.Options.Add(option);
         }
@@ -124,6 +131,8 @@ internal sealed class VmCommandOptions
             VsockPath = parsed.GetValue(_vsock),
             Integration = parsed.GetValue(_integration) == "on",
             Engine = Enum.Parse<EngineKind>(parsed.GetValue(_engine)!, ignoreCase: true),
+            Console = parsed.GetValue(_video)!.Devices,
+            FrameBuffer = parsed.GetValue(_video)!.FrameBuffer,
             DebugExit = parsed.GetValue(_debugExit),
             TestDevices = parsed.GetValue(_testDevices),
             DirectTimers = parsed.GetValue(_directTimers) || parsed.GetValue(_testDevices),
@@ -149,7 +158,7 @@ internal sealed class VmCommandOptions
             throw new VmConfigurationException("--engine lockstep cannot follow what synthetic devices write; use --integration off");
         }
 
-        if (!TranslatorEngineFactory.IsSupported)
+        if (!VirtualMachine.HasTranslator)
         {
             throw new VmConfigurationException("--engine lockstep needs an x86-64 host with SSE4.2 and AES");
         }
