@@ -199,7 +199,8 @@ public sealed class NetFuzzTests
         BinaryPrimitives.WriteUInt32LittleEndian(nvsp.AsSpan(8), hasSection ? (uint)random.Next(random.Next(10) == 0 ? int.MaxValue : 8) : NetVsc.NoSection);
         BinaryPrimitives.WriteUInt32LittleEndian(nvsp.AsSpan(12), hasSection ? (uint)random.Next(random.Next(10) == 0 ? int.MaxValue : 6200) : 0);
         ulong transaction = (ulong)random.Next(1, 5000);
-        UntilSent(channel, () => channel.TrySendGpaDirect(transaction, nvsp, (uint)message.Length, offset, pages.AsSpan(0, used)));    }
+        UntilSent(channel, () => channel.TrySendGpaDirect(transaction, nvsp, (uint)message.Length, offset, pages.AsSpan(0, used)));
+    }
 
     private static byte[] Control(Random random)
     {
