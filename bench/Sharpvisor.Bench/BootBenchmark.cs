@@ -21,9 +21,9 @@ internal static class BootBenchmark
 
         (string Name, string Program, string[] Arguments)[] subjects =
         [
-            ("interpreter", Path.Combine(RepositoryRoot(), "sharpvisor"),
+            ("interpreter", Path.Combine(Repository.Root, "sharpvisor"),
                 ["run", "--engine", "interpreter", "--kernel", guest.KernelPath, "--initrd", initrd, "--append", CommandLine]),
-            ("translator", Path.Combine(RepositoryRoot(), "sharpvisor"),
+            ("translator", Path.Combine(Repository.Root, "sharpvisor"),
                 ["run", "--engine", "software", "--kernel", guest.KernelPath, "--initrd", initrd, "--append", CommandLine]),
             ("qemu tcg", "qemu-system-x86_64",
                 ["-accel", "tcg", "-cpu", "max", "-m", "512", "-nographic", "-no-reboot", "-nodefaults", "-serial", "stdio",
@@ -75,15 +75,4 @@ internal static class BootBenchmark
     }
 
     private static double Median(List<double> values) => values.Order().ElementAt(values.Count / 2);
-
-    private static string RepositoryRoot()
-    {
-        string directory = AppContext.BaseDirectory;
-        while (!File.Exists(Path.Combine(directory, "Sharpvisor.slnx")))
-        {
-            directory = Path.GetDirectoryName(directory)!;
-        }
-
-        return directory;
-    }
 }

@@ -97,7 +97,7 @@ internal sealed class CpuBenchmark
         Report();
     }
 
-    private static string Ours { get; } = Path.Combine(RepositoryRoot(), "artifacts", "sharpvisor", "sharpvisor");
+    private static string Ours { get; } = Path.Combine(Repository.Root, "artifacts", "sharpvisor", "sharpvisor");
 
     private static string[] OursArguments(string kernel, string initrd, int processors) =>
     [
@@ -167,16 +167,5 @@ internal sealed class CpuBenchmark
 
         return new WorkTime(
             list.Select(t => t.Wall).Order().ElementAt(list.Count / 2), list.Select(t => t.Cpu).Order().ElementAt(list.Count / 2));
-    }
-
-    private static string RepositoryRoot()
-    {
-        string directory = AppContext.BaseDirectory;
-        while (!File.Exists(Path.Combine(directory, "Sharpvisor.slnx")))
-        {
-            directory = Path.GetDirectoryName(directory)!;
-        }
-
-        return directory;
     }
 }

@@ -59,7 +59,7 @@ internal static class MarkedRun
     }
 
     // proc(5), /proc/pid/stat: utime and stime are fields 14 and 15, in ticks of 10 ms.
-    private static double CpuSeconds(int pid)
+    internal static double CpuSeconds(int pid)
     {
         try
         {

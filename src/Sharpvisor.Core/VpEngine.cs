@@ -95,6 +95,9 @@ public unsafe interface IVpEngine : IDisposable
     /// <summary>What this CPU model offers, before the hypervisor lays topology and its own leaves over it.</summary>
     CpuidResult Cpuid(uint leaf, uint subleaf);
 
+    /// <summary>Adds the engine's own counters under <c>cpu.</c>; while the VP does not run, or roughly.</summary>
+    void AddStatistics(Statistics statistics);
+
     /// <summary>Puts the VP in its architectural INIT (or power-on) state.</summary>
     void Reset(bool powerOn);
 }

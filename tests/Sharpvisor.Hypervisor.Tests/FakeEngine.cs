@@ -28,6 +28,10 @@ internal sealed unsafe class FakeEngine : IVpEngine
 
     public VpEvents Events => (VpEvents)Volatile.Read(ref State->PendingEvents);
 
+    public void AddStatistics(Statistics statistics)
+    {
+    }
+
     public VpExit Run()
     {
         if ((Events & VpEvents.Stop) != 0)

@@ -24,6 +24,11 @@ internal sealed class EchoDevice : IVmbusDevice, IChannelHandler
 
     public bool Refuse { get; set; }
 
+    public bool RunsOnSignallingThread { get; init; }
+
+    /// <summary>Packets that came on a thread, by its managed id.</summary>
+    public Action<int>? OnThread { get; set; }
+
     /// <summary>Replaces the echo.</summary>
     public Func<VmbusChannel, IncomingPacketCopy, bool>? Packet { get; set; }
 
@@ -56,6 +61,7 @@ internal sealed class EchoDevice : IVmbusDevice, IChannelHandler
 
     public bool OnPacket(VmbusChannel channel, in IncomingPacket packet)
     {
+        OnThread?.Invoke(Environment.CurrentManagedThreadId);
         if (Packet is not null)
         {
             return Packet(channel, new IncomingPacketCopy(packet));

@@ -94,6 +94,25 @@ public sealed class GuestChannel : IDisposable
         return packet;
     }
 
+    /// <summary>The same without allocations: the payload's length, or -1 when there is no packet.</summary>
+    public int TryReceive(out ulong transactionId)
+    {
+        transactionId = 0;
+        if (!Inbound.TryRead(out PacketDescriptor descriptor, out _, out ReadOnlySpan<byte> payload))
+        {
+            return -1;
+        }
+
+        transactionId = descriptor.TransactionId;
+        int bytes = payload.Length;
+        if (Inbound.EndRead())
+        {
+            Signal();
+        }
+
+        return bytes;
+    }
+
     /// <summary>Waits for a packet the way vmbus_on_event does: masked while reading, unmask, look again, sleep.</summary>
     /// <exception cref="TimeoutException">None came.</exception>
     public GuestPacket Receive(TimeSpan timeout)

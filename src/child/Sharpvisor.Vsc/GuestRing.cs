@@ -16,6 +16,7 @@ public sealed class GuestRing
 {
     private readonly Memory<byte> _control;
     private readonly Memory<byte>[] _pages;
+    private byte[] _packet = new byte[256];
     private uint _privateRead;
 
     /// <param name="memory">The guest's memory.</param>
@@ -76,10 +77,11 @@ public sealed class GuestRing
 
         descriptor.Offset8 = (ushort)(offset / 8);
         descriptor.Length8 = (ushort)(padded / 8);
-        byte[] packet = new byte[padded + RingControl.TrailerBytes];
+        Span<byte> packet = Scratch(padded + RingControl.TrailerBytes);
         MemoryMarshal.Write(packet, in descriptor);
-        header.CopyTo(packet.AsSpan(16));
-        payload.CopyTo(packet.AsSpan(offset));
+        header.CopyTo(packet[16..]);
+        payload.CopyTo(packet[offset..]);
+        packet[(offset + payload.Length)..].Clear();
         WriteRaw(packet, out signal);
         return true;
     }
@@ -100,18 +102,23 @@ public sealed class GuestRing
     }
 
     /// <summary>hv_pkt_iter_first and hv_pkt_iter_next: takes a packet without giving its space back.</summary>
-    public GuestPacket? TryRead()
+    public GuestPacket? TryRead() => TryRead(out PacketDescriptor descriptor, out ReadOnlySpan<byte> header, out ReadOnlySpan<byte> payload)
+        ? new GuestPacket(descriptor, header.ToArray(), payload.ToArray())
+        : null;
+
+    /// <summary>The same without allocations; header and payload are valid until the next read or write.</summary>
+    public bool TryRead(out PacketDescriptor descriptor, out ReadOnlySpan<byte> header, out ReadOnlySpan<byte> payload)
     {
+        header = payload = default;
+        descriptor = default;
         uint write = Volatile.Read(ref Control(RingControl.WriteIndex));
         uint available = write >= _privateRead ? write - _privateRead : DataBytes - _privateRead + write;
         if (available < 16)
         {
-            return null;
+            return false;
         }
 
-        var bytes = new byte[16];
-        Copy(_privateRead, bytes, toRing: false);
-        PacketDescriptor descriptor = MemoryMarshal.Read<PacketDescriptor>(bytes);
+        Copy(_privateRead, MemoryMarshal.AsBytes(new Span<PacketDescriptor>(ref descriptor)), toRing: false);
         int length = descriptor.Length8 * 8;
         int offset = descriptor.Offset8 * 8;
         if (length + RingControl.TrailerBytes > available || offset < 16 || offset > length)
@@ -119,16 +126,18 @@ public sealed class GuestRing
             throw new InvalidDataException($"host wrote a broken packet: offset {offset}, length {length}, available {available}");
         }
 
-        bytes = new byte[length + RingControl.TrailerBytes];
+        Span<byte> bytes = Scratch(length + RingControl.TrailerBytes);
         Copy(_privateRead, bytes, toRing: false);
-        ulong trailer = MemoryMarshal.Read<ulong>(bytes.AsSpan(length));
+        ulong trailer = MemoryMarshal.Read<ulong>(bytes[length..]);
         if (trailer != (ulong)_privateRead << 32)
         {
             throw new InvalidDataException($"host wrote trailer {trailer:x} at {_privateRead:x}");
         }
 
         _privateRead = (_privateRead + (uint)bytes.Length) % DataBytes;
-        return new GuestPacket(descriptor, bytes[16..offset], bytes[offset..length]);
+        header = bytes[16..offset];
+        payload = bytes[offset..length];
+        return true;
     }
 
     /// <summary>hv_pkt_iter_close. True when the host waits for space and is to be signalled.</summary>
@@ -166,6 +175,16 @@ public sealed class GuestRing
         Volatile.Write(ref Control(RingControl.InterruptMask), 0);
         Interlocked.MemoryBarrier();
         return Volatile.Read(ref Control(RingControl.WriteIndex)) == _privateRead;
+    }
+
+    private Span<byte> Scratch(int bytes)
+    {
+        if (bytes > _packet.Length)
+        {
+            _packet = new byte[Math.Max(bytes, _packet.Length * 2)];
+        }
+
+        return _packet.AsSpan(0, bytes);
     }
 
     private void Copy(uint offset, Span<byte> bytes, bool toRing)

@@ -17,6 +17,8 @@ public sealed class TimerService : ITimerService, IDisposable
     private readonly Thread _thread;
     private OneShotTimer[] _heap = new OneShotTimer[32];
     private int _count;
+    // When the thread wakes by itself; long.MinValue while it is awake and will look at the heap anyway.
+    private long _sleepsUntil = long.MinValue;
     private bool _stopping;
 
     /// <param name="clock">The partition's time.</param>
@@ -76,13 +78,16 @@ public sealed class TimerService : ITimerService, IDisposable
                     return;
                 }
 
+                _sleepsUntil = long.MaxValue;
                 if (_count > 0 && !_isPaused())
                 {
+                    _sleepsUntil = _heap[0].Due;
                     wait = Math.Max(0, _heap[0].Due - Clock.Nanoseconds);
                     if (wait == 0)
                     {
                         expired = _heap[0].Expired;
                         RemoveAt(0);
+                        _sleepsUntil = long.MinValue;
                     }
                 }
             }
@@ -122,8 +127,6 @@ public sealed class TimerService : ITimerService, IDisposable
                 return;
             }
 
-            // The thread sleeps until the old head: it need not wake for a later one.
-            long oldHead = _count > 0 ? _heap[0].Due : long.MaxValue;
             if (timer.Index >= 0)
             {
                 RemoveAt(timer.Index);
@@ -138,7 +141,11 @@ public sealed class TimerService : ITimerService, IDisposable
             _heap[_count] = timer;
             timer.Index = _count++;
             SiftUp(timer.Index);
-            wake = due < oldHead && Thread.CurrentThread != _thread;
+
+            // Only for an earlier time than it sleeps to. A guest that goes to sleep moves its timer away and, when it wakes, back:
+            // the thread sleeps through both, and at worst wakes once for a timer that was there.
+            wake = due < _sleepsUntil;
+            _sleepsUntil = wake ? due : _sleepsUntil;
         }
 
         if (wake)

@@ -2,6 +2,7 @@
 // (Intel SDM Vol. 3A, 9.4 and 11.4.7).
 using System.Globalization;
 using Sharpvisor.Core;
+using Sharpvisor.Core.Interop;
 
 namespace Sharpvisor.Hypervisor;
 
@@ -12,8 +13,10 @@ public sealed partial class VirtualProcessor : ILocalApicOwner
     private readonly IVpEngine _engine;
     private readonly InterceptCounters _counters;
 
-    // The VP sleeps here; everything that could end its sleep first changes state, then looks at _waiting.
+    // The VP sleeps on the event, and parks on the monitor; everything that could end either first changes state, then looks at the flag.
+    private readonly HostEvent _wake = new();
     private readonly object _gate = new();
+    private bool _sleeping;
     private bool _waiting;
     private bool _parked = true;
     private Thread? _thread;
@@ -76,6 +79,9 @@ public sealed partial class VirtualProcessor : ILocalApicOwner
 
     /// <summary>Guest instructions retired so far (approximate while running).</summary>
     public long Instructions => _engine.Instructions;
+
+    /// <inheritdoc cref="IVpEngine.AddStatistics"/>
+    public void AddStatistics(Statistics statistics) => _engine.AddStatistics(statistics);
 
     /// <summary>One line for a person: where the VP is and what it waits for. Exact only while it does not run.</summary>
     public string Describe()
@@ -140,6 +146,11 @@ public sealed partial class VirtualProcessor : ILocalApicOwner
         }
 
         Interlocked.MemoryBarrier();
+        if (Volatile.Read(ref _sleeping))
+        {
+            _wake.Signal();
+        }
+
         if (Volatile.Read(ref _waiting))
         {
             lock (_gate)
@@ -409,31 +420,28 @@ public sealed partial class VirtualProcessor : ILocalApicOwner
             return true;
         }
 
-        lock (_gate)
+        Volatile.Write(ref _sleeping, true);
+        Interlocked.MemoryBarrier();
+        try
         {
-            Volatile.Write(ref _waiting, true);
-            Interlocked.MemoryBarrier();
-            try
+            while (true)
             {
-                while (true)
+                if (Volatile.Read(ref _requests) != 0)
                 {
-                    if (Volatile.Read(ref _requests) != 0)
-                    {
-                        return false;
-                    }
-
-                    if (_suspension != Suspension.None && SuspensionEnds())
-                    {
-                        return true;
-                    }
-
-                    Monitor.Wait(_gate);
+                    return false;
                 }
+
+                if (_suspension != Suspension.None && SuspensionEnds())
+                {
+                    return true;
+                }
+
+                _wake.Wait();
             }
-            finally
-            {
-                Volatile.Write(ref _waiting, false);
-            }
+        }
+        finally
+        {
+            Volatile.Write(ref _sleeping, false);
         }
     }
 

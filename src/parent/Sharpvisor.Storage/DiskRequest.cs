@@ -1,4 +1,4 @@
-// One file operation on its way through the thread pool: reusable, so that a request in steady state allocates nothing.
+// One file operation on its way through another thread: reusable, so that a request in steady state allocates nothing.
 using System.Threading.Tasks.Sources;
 using Sharpvisor.Core;
 
@@ -38,7 +38,15 @@ internal sealed class DiskRequest(RawDisk disk, DiskRequestPool pool) : IThreadP
         _read = read;
         _write = write;
         var task = new ValueTask<DiskStatus>(this, _source.Version);
-        ThreadPool.UnsafeQueueUserWorkItem(this, preferLocal: false);
+        if (operation == DiskOperation.Write)
+        {
+            disk.Writer.Enqueue(this);
+        }
+        else
+        {
+            ThreadPool.UnsafeQueueUserWorkItem(this, preferLocal: false);
+        }
+
         return task;
     }
 

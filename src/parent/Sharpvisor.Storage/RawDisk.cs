@@ -10,7 +10,7 @@ namespace Sharpvisor.Storage;
 internal sealed class RawDisk : IDisk
 {
     // Above this a cached read's copying would hold up the caller, which may be a VP, longer than a thread switch does.
-    private const long InlineReadBytes = 128 * 1024;
+    private const long InlineReadBytes = 256 * 1024;
     private const int ZeroBytes = 64 * 1024;
 
     private static readonly byte[] s_zeros = new byte[ZeroBytes];
@@ -107,9 +107,13 @@ internal sealed class RawDisk : IDisk
     /// </summary>
     public void Dispose()
     {
+        Writer.DrainOwn();
         _requests.WaitUntilIdle();
+        Writer.Stop();
         _file.Dispose();
     }
+
+    internal DiskWriter Writer { get; } = new();
 
     internal DiskStatus Read(long offset, long bytes, IReadOnlyList<Memory<byte>> buffers, long done)
     {

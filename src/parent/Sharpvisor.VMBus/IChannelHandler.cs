@@ -2,12 +2,18 @@
 namespace Sharpvisor.VMBus;
 
 /// <summary>
-/// What a VSP does with one open channel. All members are called by the channel's worker: one at a time, never concurrently,
-/// on a thread-pool thread, never with the bus locked. While a callback runs no other packet of this channel is delivered, so
+/// What a VSP does with one open channel. All callbacks are the channel's worker's: one at a time, never concurrently,
+/// on a thread-pool thread unless <see cref="RunsOnSignallingThread"/>, never with the bus locked. While a callback runs no other packet of this channel is delivered, so
 /// long work belongs elsewhere (start it, return, complete it later with <see cref="VmbusChannel.TryWriteCompletion(ulong, ReadOnlySpan{byte})"/>).
 /// </summary>
 public interface IChannelHandler
 {
+    /// <summary>
+    /// <see cref="OnPacket"/>, <see cref="OnBatchEnd"/> and <see cref="OnWritable"/> never wait for anything and are quick, so that a VP's
+    /// thread may call them from inside the hypercall that signals. The other callbacks stay on the pool.
+    /// </summary>
+    bool RunsOnSignallingThread => false;
+
     /// <summary>The guest has been told that the channel is open: a VSP that speaks first may write now. First callback.</summary>
     void OnOpened(VmbusChannel channel)
     {

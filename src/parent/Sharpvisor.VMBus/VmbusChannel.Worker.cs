@@ -1,5 +1,5 @@
-// The worker that drains a channel's guest-to-host ring: a thread-pool work item, queued by the guest's signal, at most one at a
-// time for a channel. An idle channel has none, and costs nothing.
+// The worker that drains a channel's guest-to-host ring, at most one at a time for a channel: the VP's thread that signals, for a
+// few packets of a VSP that never waits, or else a thread-pool work item. An idle channel has none, and costs nothing.
 using System.Diagnostics.CodeAnalysis;
 
 namespace Sharpvisor.VMBus;
@@ -9,6 +9,9 @@ public sealed partial class VmbusChannel : IThreadPoolWorkItem
     /// <summary>After so many packets the thread goes back to the pool, so that busy channels share it fairly.</summary>
     private const int MaxBatch = 256;
     private const int SpacePollMilliseconds = 5;
+
+    /// <summary>What a VP delivers for one signal before it leaves the rest to the pool: a guest must not keep it here.</summary>
+    private const int MaxBatchOnVp = 4;
 
     private const int Idle = 0;
     private const int Queued = 1;
@@ -21,6 +24,7 @@ public sealed partial class VmbusChannel : IThreadPoolWorkItem
     private GpaRangeList _ranges;
     private int _state;
     private int _workerThread;
+    private int _maxBatch;
     private bool _blocked;
     private bool _resume;
     private bool _closing;
@@ -28,6 +32,9 @@ public sealed partial class VmbusChannel : IThreadPoolWorkItem
     private bool _paused;
     private bool _faulted;
     private bool _started;
+
+    /// <summary>No worker runs or is about to; for tests.</summary>
+    internal bool IsIdle => Volatile.Read(ref _state) == Idle;
 
     /// <summary>Has the worker run again after <see cref="IChannelHandler.OnPacket"/> returned false. Any thread.</summary>
     public void Resume()
@@ -40,19 +47,7 @@ public sealed partial class VmbusChannel : IThreadPoolWorkItem
     {
         // Exchange, not a plain store: what was signalled before is seen by the reads below.
         _ = Interlocked.Exchange(ref _state, Running);
-        bool more;
-        lock (_runLock)
-        {
-            Volatile.Write(ref _workerThread, Environment.CurrentManagedThreadId);
-            more = RunGuarded();
-            Volatile.Write(ref _workerThread, 0);
-        }
-
-        if (more || Interlocked.CompareExchange(ref _state, Idle, Running) != Running)
-        {
-            Volatile.Write(ref _state, Queued);
-            ThreadPool.UnsafeQueueUserWorkItem(this, preferLocal: false);
-        }
+        RunOnce(MaxBatch);
     }
 
     /// <summary>The open succeeded: packets may flow.</summary>
@@ -67,7 +62,10 @@ public sealed partial class VmbusChannel : IThreadPoolWorkItem
     internal void OnGuestSignal()
     {
         _counters.Signals.Increment();
-        Schedule();
+        if (Volatile.Read(ref _handler) is not { RunsOnSignallingThread: true } || !TryRunOnVp())
+        {
+            Schedule();
+        }
     }
 
     /// <summary>Stops the channel; the worker calls <see cref="IChannelHandler.OnClosed"/> and then tells the bus.</summary>
@@ -104,6 +102,36 @@ public sealed partial class VmbusChannel : IThreadPoolWorkItem
         if (Environment.CurrentManagedThreadId == _workerThread)
         {
             _ranges = GpaRangeList.Rent(_rangePool);
+        }
+    }
+
+    private bool TryRunOnVp()
+    {
+        if (Interlocked.CompareExchange(ref _state, Running, Idle) != Idle)
+        {
+            return false;
+        }
+
+        RunOnce(MaxBatchOnVp);
+        return true;
+    }
+
+    /// <summary>One turn of the worker, whose state is Running.</summary>
+    private void RunOnce(int maxBatch)
+    {
+        bool more;
+        lock (_runLock)
+        {
+            _maxBatch = maxBatch;
+            Volatile.Write(ref _workerThread, Environment.CurrentManagedThreadId);
+            more = RunGuarded();
+            Volatile.Write(ref _workerThread, 0);
+        }
+
+        if (more || Interlocked.CompareExchange(ref _state, Idle, Running) != Running)
+        {
+            Volatile.Write(ref _state, Queued);
+            ThreadPool.UnsafeQueueUserWorkItem(this, preferLocal: false);
         }
     }
 
@@ -155,10 +183,16 @@ public sealed partial class VmbusChannel : IThreadPoolWorkItem
             return false;
         }
 
+        bool onVp = _maxBatch == MaxBatchOnVp;
         if (Volatile.Read(ref _closing))
         {
-            Close(handler);
-            return false;
+            // A close waits for I/O, which a VP must not.
+            if (!onVp)
+            {
+                Close(handler);
+            }
+
+            return onVp;
         }
 
         if (_faulted || Volatile.Read(ref _paused))
@@ -168,6 +202,11 @@ public sealed partial class VmbusChannel : IThreadPoolWorkItem
 
         if (!_started)
         {
+            if (onVp)
+            {
+                return true;
+            }
+
             _started = true;
             handler.OnOpened(this);
         }
@@ -256,7 +295,7 @@ public sealed partial class VmbusChannel : IThreadPoolWorkItem
     {
         while (true)
         {
-            if (packets >= MaxBatch || Volatile.Read(ref _paused) || Volatile.Read(ref _closing))
+            if (packets >= _maxBatch || Volatile.Read(ref _paused) || Volatile.Read(ref _closing))
             {
                 return RingReadStatus.Packet;
             }

@@ -1,6 +1,7 @@
 // Kernel and initrd files, read once: a reset boots the same bytes again.
 using Sharpvisor.Core;
 using Sharpvisor.Devices.Boot;
+using Sharpvisor.Devices.Vga;
 
 namespace Sharpvisor.Worker;
 
@@ -34,11 +35,12 @@ internal sealed class BootImages
     }
 
     /// <summary>Loads into guest memory; firmware tables are in place.</summary>
+    /// <param name="screen">The display adapter, in the mode that a kernel is to find; null: none.</param>
     /// <exception cref="BootException">It does not fit or is damaged.</exception>
-    public BootState Load(GuestMemory memory, string commandLine) =>
+    public BootState Load(GuestMemory memory, string commandLine, VgaAdapter? screen) =>
         MultibootLoader.IsMultiboot(_kernel.Content.Span) && !LinuxBootLoader.IsLinux(_kernel.Content.Span)
             ? MultibootLoader.Load(memory, _kernel, _modules, commandLine)
-            : LinuxBootLoader.Load(memory, _kernel, _initrd, commandLine);
+            : LinuxBootLoader.Load(memory, _kernel, _initrd, commandLine, screen);
 
     private static BootFile? Initrd(VmOptions options)
     {

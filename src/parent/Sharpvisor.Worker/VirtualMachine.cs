@@ -93,7 +93,8 @@ public sealed class VirtualMachine : IDisposable
             bus, _memory, _chipset.InterruptRouter.CreateIsaLine(14), _chipset.InterruptRouter.CreateIsaLine(15), Statistics);
         _disks.AttachEmulated(ide);
         _chipset.PciBus.Add(ide);
-        Console = new VmConsole(options.Console, _chipset.Keyboard);
+        _network.AttachEmulated(_chipset.PciBus, _memory, _partition.Timers, Statistics);
+        Console = new VmConsole(options, _memory, bus, _chipset);
         if (options.Integration)
         {
             _vmbus = new VmbusServer(_memory, _partition, Statistics, options.Trace);
@@ -132,7 +133,7 @@ public sealed class VirtualMachine : IDisposable
     /// <summary>What can be asked of the guest's integration components; null when the VM has none.</summary>
     public VmIntegration? Integration { get; }
 
-    /// <summary>The VM's keyboard and mouse.</summary>
+    /// <summary>The VM's screen, keyboard and mouse.</summary>
     public VmConsole Console { get; }
 
     /// <summary>The disks now attached, and the LUN of those on the SCSI controller.</summary>
@@ -263,12 +264,25 @@ public sealed class VirtualMachine : IDisposable
     public IReadOnlyList<string> DescribeProcessors() => [.. _partition.Processors.Select(p => p.Describe())];
 
     /// <summary>Writes all counters as JSON (see <see cref="VmStatisticsReport"/>).</summary>
-    public void WriteStatistics(Stream stream) => VmStatisticsReport.Write(
-        stream, Statistics, _wallClock.Elapsed, _partition.Processors.Select(p => p.Instructions).ToArray());
+    public void WriteStatistics(Stream stream)
+    {
+        var engines = new Statistics();
+        foreach (VirtualProcessor processor in _partition.Processors)
+        {
+            processor.AddStatistics(engines);
+        }
+
+        VmStatisticsReport.Write(
+            stream,
+            Statistics.Snapshot().Concat(engines.Snapshot()),
+            _wallClock.Elapsed,
+            _partition.Processors.Select(p => p.Instructions).ToArray());
+    }
 
     /// <inheritdoc/>
     public void Dispose()
     {
+        Console.Dispose();
         _partition.Stop();
         _supervisor?.Join();
         if (_sockets is { } sockets)
@@ -310,7 +324,7 @@ public sealed class VirtualMachine : IDisposable
                 BootProcessor.SetMemoryTypes(processor.Registers);
             }
 
-            BootProcessor.Apply(_images.Load(_memory, _options.CommandLine), _partition.Processors[0].Registers);
+            BootProcessor.Apply(_images.Load(_memory, _options.CommandLine, Console.PrepareVga()), _partition.Processors[0].Registers);
         }
         catch (BootException e)
         {

@@ -1,5 +1,7 @@
 // Plugs a VM's network cards in: synthetic ones are offered on VMBus, emulated ones sit on the PCI bus.
 using Sharpvisor.Core;
+using Sharpvisor.Devices.Nic;
+using Sharpvisor.Devices.Pci;
 using Sharpvisor.VMBus;
 using Sharpvisor.Vsp.Network;
 
@@ -13,6 +15,9 @@ internal sealed class VmNetwork : IDisposable
 {
     /// <summary>More than Hyper-V takes.</summary>
     private const int MaximumCards = 16;
+
+    /// <summary>Hyper-V's limit for legacy adapters.</summary>
+    private const int MaximumEmulated = 4;
 
     private readonly List<Card> _cards = [];
     private readonly Lock _lock = new();
@@ -38,6 +43,11 @@ internal sealed class VmNetwork : IDisposable
                         $"--net {card.Network}: a synthetic card is nothing that a VM with --integration off has; use --nic legacy");
                 }
 
+                if (card.Kind == NetworkCardKind.Legacy && _cards.Count(c => c.Options.Kind == NetworkCardKind.Legacy) == MaximumEmulated)
+                {
+                    throw new VmConfigurationException($"--net {card.Network}: more than {MaximumEmulated} legacy network cards");
+                }
+
                 if (_cards.Count == MaximumCards)
                 {
                     throw new VmConfigurationException($"--net {card.Network}: more than {MaximumCards} network cards");
@@ -50,6 +60,18 @@ internal sealed class VmNetwork : IDisposable
         {
             Dispose();
             throw;
+        }
+    }
+
+    /// <summary>Puts the emulated cards on the PCI bus.</summary>
+    public void AttachEmulated(PciBus bus, GuestMemory memory, ITimerService timers, Statistics statistics)
+    {
+        int index = 0;
+        foreach (Card card in _cards.Where(c => c.Options.Kind == NetworkCardKind.Legacy))
+        {
+            card.Emulated = new Dec21140(Dec21140.FirstSlot + index, memory, timers, card.Port, card.Options.Address, statistics, index);
+            bus.Add(card.Emulated);
+            index++;
         }
     }
 
@@ -133,7 +155,7 @@ internal sealed class VmNetwork : IDisposable
         lock (_lock)
         {
             _paused = true;
-            _cards.ForEach(c => c.Vsp?.Pause());
+            _cards.ForEach(c => { c.Vsp?.Pause(); c.Emulated?.Pause(); });
         }
     }
 
@@ -142,7 +164,7 @@ internal sealed class VmNetwork : IDisposable
         lock (_lock)
         {
             _paused = false;
-            _cards.ForEach(c => c.Vsp?.Resume());
+            _cards.ForEach(c => { c.Vsp?.Resume(); c.Emulated?.Resume(); });
         }
     }
 
@@ -152,7 +174,11 @@ internal sealed class VmNetwork : IDisposable
         lock (_lock)
         {
             _disposed = true;
+
+
+            // A card's thread may be blocked in its port.
             _cards.ForEach(c => c.Port.Dispose());
+            _cards.ForEach(c => c.Emulated?.Dispose());
             _cards.Clear();
         }
     }
@@ -180,5 +206,8 @@ internal sealed class VmNetwork : IDisposable
 
         /// <summary>The synthetic card; null for an emulated one.</summary>
         public NetVsp? Vsp { get; set; }
+
+        /// <summary>The emulated card; null for a synthetic one.</summary>
+        public Dec21140? Emulated { get; set; }
     }
 }

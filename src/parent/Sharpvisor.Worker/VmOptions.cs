@@ -84,6 +84,9 @@ public sealed record VmOptions
     /// <summary>Screen and input devices.</summary>
     public ConsoleDevices Console { get; init; } = ConsoleDevices.All;
 
+    /// <summary>The VGA adapter's mode when the guest starts: a linear frame buffer of this size; null: text.</summary>
+    public (int Width, int Height)? FrameBuffer { get; init; }
+
     /// <summary>Where the guest's AF_VSOCK meets the host's unix sockets (see <see cref="Vsp.Socket.SocketVsp"/>); null: nowhere.</summary>
     public string? VsockPath { get; init; }
 

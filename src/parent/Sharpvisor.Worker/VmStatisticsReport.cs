@@ -1,13 +1,12 @@
 // --stats: the counters as nested JSON, their dotted names split at the dots.
 using System.Text.Json;
 using System.Text.Json.Nodes;
-using Sharpvisor.Core;
 
 namespace Sharpvisor.Worker;
 
 internal static class VmStatisticsReport
 {
-    public static void Write(Stream stream, Statistics statistics, TimeSpan wallClock, IReadOnlyList<long> instructions)
+    public static void Write(Stream stream, IEnumerable<KeyValuePair<string, long>> counters, TimeSpan wallClock, IReadOnlyList<long> instructions)
     {
         var root = new JsonObject
         {
@@ -19,7 +18,7 @@ internal static class VmStatisticsReport
                 ["by_vp"] = new JsonArray([.. instructions.Select(i => (JsonNode)JsonValue.Create(i))]),
             },
         };
-        foreach ((string name, long value) in statistics.Snapshot().OrderBy(c => c.Key, StringComparer.Ordinal))
+        foreach ((string name, long value) in counters.OrderBy(c => c.Key, StringComparer.Ordinal))
         {
             string[] path = name.Split('.');
             JsonObject node = root;

@@ -1,5 +1,8 @@
 // What the user got wrong gets one clear line on stderr that names it, and exit status 2.
+using System.Diagnostics;
 using System.Globalization;
+using System.Net;
+using System.Net.Sockets;
 using Sharpvisor.Cli.Guests;
 using Sharpvisor.Worker.Tests.Guests;
 using Xunit;
@@ -126,11 +129,69 @@ public sealed class BadInputTests : IDisposable
     [InlineData("--integration", "maybe")]
     [InlineData("--timeout", "soon")]
     [InlineData("--generation", "2")]
+    [InlineData("--video", "vivid")]
+    [InlineData("--video", "4096x4096")]
+    [InlineData("--vnc", "0.0.0.0:5900,password-file=/etc/hostname")]
+    [InlineData("--vnc", "127.0.0.1:5900")]
+    [InlineData("--vnc", "127.0.0.1:5900,password-file=/nowhere/password")]
+    [InlineData("--vnc", "unix:/nowhere/socket")]
+    [InlineData("--vnc", "unix:/nowhere/socket,colour=blue")]
     [InlineData("--disk", "x,controller=floppy")]
     [InlineData("--stats", "/nowhere/stats.json")]
     [InlineData("--trace", "/nowhere/trace")]
+    [InlineData("--net", "bridge")]
+    [InlineData("--net", "tap=")]
+    [InlineData("--net", "tap=a-name-that-is-too-long")]
+    [InlineData("--net", "switch=/nowhere/switch")]
+    [InlineData("--nic", "e1000")]
+    [InlineData("--nic", "legacy")]
+    [InlineData("--mac", "00:15:5d:01:02")]
+    [InlineData("--mac", "01:00:5e:00:00:01")]
+    [InlineData("--forward", "tcp:22")]
+    [InlineData("--forward", "tcp:2222:22")]
+    [InlineData("--pcap", "x.pcap")]
     [InlineData("--unknown", "1")]
     public Task A_bad_option_is_named(string option, string value) => AssertRefusedAsync(option, "run", "--kernel", Kernel, option, value);
+
+    [Fact]
+    public Task A_synthetic_card_without_integration_is_refused() =>
+        AssertRefusedAsync("--net", "run", "--kernel", Kernel, "--net", "user", "--integration", "off", "--nic", "synthetic");
+
+    [Fact]
+    public Task A_capture_that_cannot_be_written_is_named() =>
+        AssertRefusedAsync("/nowhere/x.pcap", "run", "--kernel", Kernel, "--net", "user", "--nic", "legacy", "--pcap", "/nowhere/x.pcap");
+
+    [Fact]
+    public async Task A_forwarded_port_in_use_is_named()
+    {
+        using var listener = new TcpListener(IPAddress.Loopback, 0);
+        listener.Start();
+        int port = ((IPEndPoint)listener.LocalEndpoint).Port;
+        await AssertRefusedAsync(
+            $"{port}:22", "run", "--kernel", Kernel, "--net", "user", "--nic", "legacy", "--forward", $"tcp:{port}:22");
+    }
+
+    [Fact]
+    public async Task A_missing_passt_is_said_with_what_to_do()
+    {
+        // The program itself, for the wrapper needs PATH.
+        string program = Path.Combine(Repository.Root, "artifacts/sharpvisor/sharpvisor");
+        var start = new ProcessStartInfo(program, ["run", "--kernel", Kernel, "--net", "user", "--nic", "legacy"])
+        {
+            RedirectStandardError = true,
+            Environment = { ["PATH"] = _directory, ["DOTNET_ROOT"] = DotnetRoot() },
+        };
+        using Process process = Process.Start(start)!;
+        string errors = await process.StandardError.ReadToEndAsync(TestContext.Current.CancellationToken);
+        await process.WaitForExitAsync(TestContext.Current.CancellationToken);
+
+        Assert.Equal(2, process.ExitCode);
+        Assert.Equal("sharpvisor: passt is not installed: apt install passt", errors.Trim());
+    }
+
+    // …/shared/Microsoft.NETCore.App/VERSION/
+    private static string DotnetRoot() =>
+        Path.GetFullPath(Path.Combine(System.Runtime.InteropServices.RuntimeEnvironment.GetRuntimeDirectory(), "../../.."));
 
     [Theory]
     [InlineData("--processors", "2", "off")]

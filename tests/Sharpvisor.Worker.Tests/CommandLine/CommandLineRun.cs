@@ -5,10 +5,8 @@ namespace Sharpvisor.Worker.Tests.CommandLine;
 
 internal sealed record CommandLineRun(int ExitStatus, string Output, string Errors)
 {
-    public static string RepositoryRoot { get; } = FindRoot();
-
     public static Process Start(params string[] arguments) => Process.Start(
-        new ProcessStartInfo(Path.Combine(RepositoryRoot, "sharpvisor"), arguments)
+        new ProcessStartInfo(Path.Combine(Repository.Root, "sharpvisor"), arguments)
         {
             RedirectStandardInput = true,
             RedirectStandardOutput = true,
@@ -23,16 +21,5 @@ internal sealed record CommandLineRun(int ExitStatus, string Output, string Erro
         string errors = await process.StandardError.ReadToEndAsync();
         await process.WaitForExitAsync();
         return new CommandLineRun(process.ExitCode, await output, errors);
-    }
-
-    private static string FindRoot()
-    {
-        string directory = AppContext.BaseDirectory;
-        while (!File.Exists(Path.Combine(directory, "Sharpvisor.slnx")))
-        {
-            directory = Path.GetDirectoryName(directory)!;
-        }
-
-        return directory;
     }
 }

@@ -67,7 +67,7 @@ public sealed class BootTests
     public async Task Translator_and_interpreter_agree_while_a_kernel_starts()
     {
         const string Reached = "console [ttyS0] enabled";
-        using var console = new WatchedConsole();
+        using var console = new ConsoleTap(Stream.Null);
         var options = new VmOptions
         {
             KernelPath = GuestRun.Guest(KernelFlavour.Cloud).KernelPath,

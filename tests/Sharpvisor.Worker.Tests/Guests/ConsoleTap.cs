@@ -3,7 +3,7 @@ using System.Text;
 
 namespace Sharpvisor.Worker.Tests.Guests;
 
-/// <summary>Passes what the guest prints on, and keeps it.</summary>
+/// <summary>Keeps what the guest prints, and passes it on.</summary>
 internal sealed class ConsoleTap(Stream inner) : Stream
 {
     private readonly StringBuilder _text = new();
@@ -21,6 +21,18 @@ internal sealed class ConsoleTap(Stream inner) : Stream
     {
         get => throw new NotSupportedException();
         set => throw new NotSupportedException();
+    }
+
+    /// <summary>All of it so far.</summary>
+    public string Text
+    {
+        get
+        {
+            lock (_gate)
+            {
+                return _text.ToString();
+            }
+        }
     }
 
     /// <summary>Waits until the guest has printed a text after position <paramref name="from"/>; returns the rest of its line.</summary>

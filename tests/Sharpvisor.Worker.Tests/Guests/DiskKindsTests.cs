@@ -68,7 +68,7 @@ public sealed class DiskKindsTests : IDisposable
         byte[] first = RandomBytes(5);
         byte[] second = RandomBytes(6);
         string added = Write("added.img", second);
-        using var console = new WatchedConsole();
+        ConsoleTap? console = null;
         Task? driver = null;
         GuestRun run = await GuestRun.BootAsync(
             KernelFlavour.Cloud,
@@ -86,15 +86,15 @@ public sealed class DiskKindsTests : IDisposable
             done
             sha256sum /dev/sda
             """,
-            o => o with { Disks = [new DiskOptions(Write("first.img", first), DiskController.Scsi, false)], SerialOutput = console },
+            o => o with { Disks = [new DiskOptions(Write("first.img", first), DiskController.Scsi, false)], SerialOutput = console = new ConsoleTap(o.SerialOutput) },
             started: vm => driver = Task.Run(async () =>
             {
                 for (int round = 1; round <= 3; round++)
                 {
-                    await console.WaitForAsync($"ready to add {round}", vm.Completion);
+                    await console!.WaitForAsync($"ready to add {round}");
                     int lun = vm.AddDisk(new DiskOptions(added, DiskController.Scsi, true));
                     Assert.Equal(1, lun);
-                    await console.WaitForAsync($"ready to remove {round}", vm.Completion);
+                    await console.WaitForAsync($"ready to remove {round}");
                     Assert.True(vm.RemoveDisk(lun));
                     Assert.False(vm.RemoveDisk(lun));
                     // Nobody holds it any more.
@@ -102,8 +102,6 @@ public sealed class DiskKindsTests : IDisposable
                 }
             }));
         await driver!;
-        run = run with { Console = console.Text };
-
         run.AssertPoweredOff().AssertPrinted($"{Hash(first)}  /dev/sda").AssertPrinted($"{Hash(second)}  /dev/sdb");
     }
 

@@ -16,6 +16,14 @@ internal sealed unsafe class BlockCache : IDisposable
     private readonly Block** _buckets = (Block**)NativeMemory.AllocZeroed(Buckets, (nuint)sizeof(Block*));
     private nuint _used;
 
+    public long Decoded { get; private set; }
+
+    /// <summary>Blocks that turned out stale.</summary>
+    public long Killed { get; private set; }
+
+    /// <summary>How often everything was dropped.</summary>
+    public long Dropped { get; private set; }
+
     /// <summary>True when <see cref="Reserve"/> would have to flush.</summary>
     public bool Full => _used + LargestBlock > ArenaBytes;
 
@@ -45,6 +53,7 @@ internal sealed unsafe class BlockCache : IDisposable
         Block** bucket = Bucket(block->Gpa, block->Mode);
         block->Next = *bucket;
         *bucket = block;
+        Decoded++;
     }
 
     /// <summary>Takes a stale block out; jumps chained to it notice by its generation.</summary>
@@ -62,6 +71,7 @@ internal sealed unsafe class BlockCache : IDisposable
         }
 
         block->Generation = 0;
+        Killed++;
     }
 
     /// <summary>Drops all blocks. Nothing may hold a pointer to one afterwards.</summary>
@@ -69,6 +79,7 @@ internal sealed unsafe class BlockCache : IDisposable
     {
         NativeMemory.Clear(_buckets, Buckets * (nuint)sizeof(Block*));
         _used = 0;
+        Dropped++;
     }
 
     public void Dispose()

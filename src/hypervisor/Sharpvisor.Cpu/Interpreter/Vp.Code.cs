@@ -35,7 +35,7 @@ internal sealed unsafe partial class Vp
             return;
         }
 
-        _blocks.Kill(block);
+        Kill(block);
         Op* op = Block.First(block);
         for (int i = 0; i <= block->Ops; i++)
         {
@@ -140,7 +140,15 @@ internal sealed unsafe partial class Vp
         _blocks.Flush();
         _translator?.Flush();
         _lazy->JumpEpoch++;
+        ForgetNativeJumps();
+        _pendingLink = 0;
         _lazy->CurrentBlock = null;
+    }
+
+    private void Kill(Block* block)
+    {
+        _blocks.Kill(block);
+        _translator?.UpdateGeneration(block);
     }
 
     /// <summary>The page was written to: is this block's part still the same?</summary>
@@ -155,12 +163,13 @@ internal sealed unsafe partial class Vp
             if (GuestMemory.IsSettled(generation))
             {
                 block->Generation = generation;
+                _translator?.UpdateGeneration(block);
             }
 
             return true;
         }
 
-        _blocks.Kill(block);
+        Kill(block);
         return false;
     }
 
@@ -186,7 +195,7 @@ internal sealed unsafe partial class Vp
             return block;
         }
 
-        _blocks.Kill(block);
+        Kill(block);
         return DecodeBlock(s, linear, mode, gpa, host);
     }
 

@@ -19,14 +19,15 @@ internal sealed unsafe partial class Vp
     private long _acknowledged;
     private bool _running;
 
-    /// <summary>An interrupt is pending and IF is clear: kept out of PendingEvents, so that blocks may chain meanwhile.</summary>
-    private bool _interruptDeferred;
-
     /// <summary>Under <see cref="Pace"/>: this Run has begun its block.</summary>
     private bool _paced;
 
-    /// <summary>An instruction that sets IF must return to the run loop.</summary>
-    public bool InterruptDeferred => _interruptDeferred;
+    /// <summary>See <see cref="Mmu.EngineBlock.InterruptDeferred"/>. An instruction that sets IF must then return to the run loop.</summary>
+    public bool InterruptDeferred
+    {
+        get => _engine->InterruptDeferred != 0;
+        private set => _engine->InterruptDeferred = value ? 1u : 0;
+    }
 
     /// <inheritdoc/>
     public void Kick(VpEvents events) => Interlocked.Or(ref State->PendingEvents, (uint)events);
@@ -115,9 +116,9 @@ internal sealed unsafe partial class Vp
     private void LeaveRun()
     {
         // Halted with IF clear, only an NMI or INIT helps: an interrupt that cannot be taken must not keep the thread awake.
-        if (_interruptDeferred && !(Halted && (State->RFlags & Flags.IF) == 0))
+        if (InterruptDeferred && !(Halted && (State->RFlags & Flags.IF) == 0))
         {
-            _interruptDeferred = false;
+            InterruptDeferred = false;
             Kick(VpEvents.Interrupt);
         }
 
@@ -194,7 +195,7 @@ internal sealed unsafe partial class Vp
             return false;
         }
 
-        if ((events & (uint)VpEvents.Interrupt) != 0 || _interruptDeferred)
+        if ((events & (uint)VpEvents.Interrupt) != 0 || InterruptDeferred)
         {
             TakeInterrupt(s);
         }
@@ -207,12 +208,12 @@ internal sealed unsafe partial class Vp
         Interlocked.And(ref s->PendingEvents, ~(uint)VpEvents.Interrupt);
         if ((s->RFlags & Flags.IF) == 0 || s->InterruptShadow != 0)
         {
-            _interruptDeferred = true;
+            InterruptDeferred = true;
             return;
         }
 
         // The bit is clear before the question: a vector that arrives meanwhile sets it again.
-        _interruptDeferred = false;
+        InterruptDeferred = false;
         int vector = Intercepts.AcknowledgeInterrupt();
         if (vector >= 0)
         {

@@ -13,6 +13,6 @@ internal sealed unsafe partial class Vp
     {
         PowerOn.Reset(State, powerOn);
         PowerOn.Synchronise(this);
-        _interruptDeferred = false;
+        InterruptDeferred = false;
     }
 }

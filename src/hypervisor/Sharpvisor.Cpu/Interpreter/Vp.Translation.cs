@@ -1,7 +1,9 @@
 // The dispatch loop of an engine with a translator: enters host code where an op has some, interprets where not.
 using System.Numerics;
 using System.Runtime.CompilerServices;
+using System.Runtime.InteropServices;
 using Sharpvisor.Cpu.Decode;
+using Sharpvisor.Cpu.Mmu;
 using Sharpvisor.Cpu.Translator;
 
 namespace Sharpvisor.Cpu.Interpreter;
@@ -10,59 +12,116 @@ internal sealed unsafe partial class Vp
 {
     private readonly BlockTranslator? _translator;
 
+    private ulong _pendingLink;
+    private ulong _pendingLinkRip;
+    private ulong _pendingLinkGpa;
+
     /// <summary>Code memory is full: start over at the next block boundary.</summary>
     private bool _dropBlocks;
 
     /// <summary>As <see cref="Dispatch"/>. Null: the run loop goes on at RIP, with events and blocks looked at anew.</summary>
     private Op* DispatchTranslated(VpState* s, Op* op, BlockTranslator translator)
     {
+        ulong link = TakePendingLink(s, op);
         while (true)
         {
-            ulong link = 0;
-            if (op->Native != null || (op->HeaderDistance == 1 && Warm(op, translator)))
+            bool head = op->HeaderDistance == 1;
+            if (op->Native != null || (head && Warm(op, translator)))
             {
+                if (head)
+                {
+                    Remember(s, op);
+                    if (link != 0)
+                    {
+                        translator.Link(link, (Block*)(op - 1));
+                    }
+                }
+
                 op = RunNative(s, op, translator);
                 if (((nuint)op & 1) != 0)
                 {
+                    _headExits++;
                     s->Rip = s->Gpr[17] + ((Op*)((nuint)op & ~(nuint)1))->PageOffset;
                     return null;
                 }
 
                 link = _engine->ExitLink;
             }
+            else
+            {
+                link = 0;
+            }
 
             ulong pageBase = s->Gpr[17];
+            CountInterpreted(op);
             Op* next = op->Handler(s, op);
             if (next == null)
             {
+                _pendingLink = link;
+                _pendingLinkRip = s->Rip;
+                _pendingLinkGpa = link != 0 ? BlockOf(op)->Gpa : 0;
                 return op;
             }
 
-            // The branch's own block and its target share a page, so the link stays right for as long as both live.
-            if (link != 0 && next->HeaderDistance == 1 && s->Gpr[17] == pageBase)
-            {
-                Block* target = (Block*)(next - 1);
-                if (target->NativeHead != null)
-                {
-                    translator.Link(link, target);
-                }
-            }
-
+            // A branch and the target it is bound to share a page, so the link stays right for as long as both blocks live.
+            link = next->HeaderDistance == 1 && s->Gpr[17] == pageBase ? link : 0;
             op = next;
         }
+    }
+
+    /// <summary>A branch left host code for a block that only the run loop could find: it is bound now if this is that block.</summary>
+    private ulong TakePendingLink(VpState* s, Op* op)
+    {
+        ulong link = _pendingLink;
+        _pendingLink = 0;
+        return link != 0 && op->HeaderDistance == 1 && s->Gpr[17] + op->PageOffset == _pendingLinkRip
+            && (BlockOf(op)->Gpa ^ _pendingLinkGpa) < 4096 ? link : 0;
     }
 
     private Op* RunNative(VpState* s, Op* op, BlockTranslator translator)
     {
         uint entered = op->Heat;
-        op = translator.Enter(s, op->Native, JumpTag(_engine), FlagsImage(_lazy));
+        _entries++;
+        op = translator.Enter(s, op->Native, FlagsImage(_lazy));
         SetFlagsImage(_lazy, _engine->ExitFlags);
+        if (_engine->ContextStale != 0)
+        {
+            Mmu.UpdateContext();
+        }
+
         Op* left = (Op*)((nuint)op & ~(nuint)1);
         _lazy->CurrentBlock = BlockOf(left);
 
         // Host code counts ahead to the next branch (BlockTranslator.CountAhead); the interpreter counts a block as it leaves it.
         _lazy->Instructions += _engine->ExitInstructions + entered - (left == op ? left->Heat : 0UL);
         return op;
+    }
+
+    /// <summary>Lets translated code find this block the next time.</summary>
+    private void Remember(VpState* s, Op* op)
+    {
+        Block* block = (Block*)(op - 1);
+        ulong rip = s->Gpr[17] + op->PageOffset;
+        NativeJump* jump = _engine->NativeJumps + ((rip ^ (rip >> 12)) & (NativeJump.Entries - 1));
+        if (jump->Rip != rip && jump->Rip != 0)
+        {
+            // The other way of the set: what is found here last goes first.
+            _engine->NativeJumps[(jump - _engine->NativeJumps) ^ 1] = *jump;
+        }
+
+        jump->Rip = rip;
+        jump->Key = CodeEntry.KeyOf(rip, (ulong)block->Host);
+        jump->PageBase = s->Gpr[17];
+        jump->Native = block->NativeHead;
+        Mmu.RefillCode(rip);
+    }
+
+    private void ForgetNativeJumps()
+    {
+        if (_engine->NativeJumps != null)
+        {
+            NativeMemory.Clear(_engine->NativeJumps, (nuint)(NativeJump.Entries * sizeof(NativeJump)));
+        }
     }
 
     /// <summary>Counts entries to a block that is not translated, and translates it when there were enough.</summary>

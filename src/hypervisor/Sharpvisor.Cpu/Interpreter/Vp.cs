@@ -16,6 +16,9 @@ internal sealed unsafe partial class Vp : IVpEngine, ICodeWatcher
     private readonly EngineBlock* _engine;
     private GCHandle _self;
 
+    // Legacy region and header (Intel SDM Vol. 1, 13.4).
+    private const nuint XsaveAreaBytes = 576;
+
     /// <param name="translator">Runs hot 64-bit code as host code; null: everything is interpreted. Owned by the VP.</param>
     public Vp(int vpIndex, GuestMemory memory, IVpIntercepts intercepts, BlockTranslator? translator = null)
     {
@@ -34,6 +37,15 @@ internal sealed unsafe partial class Vp : IVpEngine, ICodeWatcher
         _lazy->JumpCache = (JumpEntry*)NativeMemory.AlignedAlloc((nuint)(JumpEntries * sizeof(JumpEntry)), 64);
         NativeMemory.Clear(_lazy->JumpCache, (nuint)(JumpEntries * sizeof(JumpEntry)));
         _lazy->JumpEpoch = 1;
+        if (translator != null)
+        {
+            _engine->NativeJumps = (NativeJump*)NativeMemory.AlignedAlloc((nuint)(NativeJump.Entries * sizeof(NativeJump)), 64);
+            ForgetNativeJumps();
+            _interpreted = (long*)NativeMemory.AllocZeroed(HandlerTable.Capacity, sizeof(long));
+            _engine->XsaveArea = (byte*)NativeMemory.AlignedAlloc(XsaveAreaBytes, 64);
+            NativeMemory.Clear(_engine->XsaveArea, XsaveAreaBytes);
+        }
+
         Mmu = new SoftMmu(this);
         Reset(powerOn: true);
         memory.Watch(this);
@@ -106,6 +118,9 @@ internal sealed unsafe partial class Vp : IVpEngine, ICodeWatcher
         _translator?.Dispose();
         Mmu.Dispose();
         NativeMemory.AlignedFree(_lazy->JumpCache);
+        NativeMemory.AlignedFree(_engine->NativeJumps);
+        NativeMemory.AlignedFree(_engine->XsaveArea);
+        NativeMemory.Free(_interpreted);
         NativeMemory.AlignedFree(_engine);
         NativeMemory.AlignedFree(State);
         _self.Free();
@@ -115,7 +130,7 @@ internal sealed unsafe partial class Vp : IVpEngine, ICodeWatcher
     {
         while (true)
         {
-            if ((s->PendingEvents != 0 || _interruptDeferred) && ServiceEvents(s, out VpExit exit))
+            if ((s->PendingEvents != 0 || InterruptDeferred) && ServiceEvents(s, out VpExit exit))
             {
                 return exit;
             }

@@ -62,6 +62,9 @@ internal sealed unsafe class LockstepEngine : IVpEngine
     /// <inheritdoc/>
     public long Instructions => _leader.Instructions;
 
+    /// <inheritdoc/>
+    public void AddStatistics(Statistics statistics) => _leader.AddStatistics(statistics);
+
     /// <summary>Steps whose registers were compared.</summary>
     public long Comparisons { get; private set; }
 

@@ -22,6 +22,22 @@ internal struct PendingFault
     public ulong Dr6;
 }
 
+/// <summary>
+/// An entry from linear RIP to host code, in a table of two ways: neighbours are one set. It stays when translations are flushed: who uses it compares
+/// <see cref="Key"/> with the TLB's.
+/// </summary>
+[StructLayout(LayoutKind.Sequential)]
+internal unsafe struct NativeJump
+{
+    public const int Entries = 16384;
+
+    public ulong Rip;
+    /// <summary>Of the page it was found on: see <see cref="CodeEntry.KeyOf"/>.</summary>
+    public ulong Key;
+    public ulong PageBase;
+    public byte* Native;
+}
+
 /// <summary>See the file's head. The lazy flags come first: their offsets are the engine's shortest.</summary>
 [StructLayout(LayoutKind.Sequential)]
 internal unsafe struct EngineBlock
@@ -40,12 +56,24 @@ internal unsafe struct EngineBlock
     public uint Stepping;
     /// <summary>Breakpoints hit by the current instruction: a #DB trap with these DR6 bits is due after it.</summary>
     public uint BreakpointHits;
+    /// <summary>The sets with user pages open and closed to the kernel, and whether STAC and CLAC may just select between them.</summary>
+    public TlbEntry* OpenTlb;
+    public TlbEntry* ClosedTlb;
+    public uint AcSelectsTlb;
+    /// <summary>Translated code changed RFLAGS.AC: <see cref="SoftMmu.UpdateContext"/> is due.</summary>
+    public uint ContextStale;
+    /// <summary>An interrupt is pending and IF is clear: kept out of PendingEvents, so that blocks may chain meanwhile.</summary>
+    public uint InterruptDeferred;
     /// <summary>RIP after the far transfer being executed; a task switch saves it.</summary>
     public ulong NextRip;
     /// <summary>Written when translated code is left: arithmetic flags (see Translator/Host), the branch to be linked, instructions.</summary>
     public ulong ExitFlags;
     public ulong ExitLink;
     public ulong ExitInstructions;
+    /// <summary>Where translated code looks up the targets of indirect jumps.</summary>
+    public NativeJump* NativeJumps;
+    /// <summary>An XSAVE area: the way of x87 state into the host's x87 and back.</summary>
+    public byte* XsaveArea;
 
     /// <summary><see cref="Stepping"/>: a data or I/O breakpoint traps after the instruction.</summary>
     public const uint StepsForTraps = 1;

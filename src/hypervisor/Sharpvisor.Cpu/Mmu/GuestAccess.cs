@@ -19,7 +19,7 @@ internal static unsafe class GuestAccess
         TlbEntry* entry = Slot(EngineBlock.Of(s)->Tlb, linear);
         if (LastPage<T>(linear) == entry->ReadTag)
         {
-            value = Unsafe.ReadUnaligned<T>((byte*)(linear + entry->Addend));
+            value = Unsafe.ReadUnaligned<T>((byte*)(entry->HostPage + ((uint)linear & 0xFFF)));
             return true;
         }
 
@@ -33,7 +33,7 @@ internal static unsafe class GuestAccess
         TlbEntry* entry = Slot(EngineBlock.Of(s)->Tlb, linear);
         if (LastPage<T>(linear) == entry->WriteTag)
         {
-            Unsafe.WriteUnaligned((byte*)(linear + entry->Addend), value);
+            Unsafe.WriteUnaligned((byte*)(entry->HostPage + ((uint)linear & 0xFFF)), value);
             return true;
         }
 
@@ -48,7 +48,7 @@ internal static unsafe class GuestAccess
         TlbEntry* entry = Slot(EngineBlock.Of(s)->Tlb, linear);
         if (LastPage<T>(linear) == entry->WriteTag)
         {
-            value = Unsafe.ReadUnaligned<T>((byte*)(linear + entry->Addend));
+            value = Unsafe.ReadUnaligned<T>((byte*)(entry->HostPage + ((uint)linear & 0xFFF)));
             return true;
         }
 
@@ -74,7 +74,7 @@ internal static unsafe class GuestAccess
         if (LastPage<T>(linear) == entry->WriteTag)
         {
             faulted = false;
-            return (T*)(linear + entry->Addend);
+            return (T*)(entry->HostPage + ((uint)linear & 0xFFF));
         }
 
         return (T*)AtomicSlow(s, linear, sizeof(T), out faulted);
@@ -91,7 +91,7 @@ internal static unsafe class GuestAccess
         if ((linear & ~0xFFFUL) == entry->ReadTag)
         {
             bytes = 4096 - ((int)linear & 0xFFF);
-            return (byte*)(linear + entry->Addend);
+            return (byte*)(entry->HostPage + ((uint)linear & 0xFFF));
         }
 
         return ReadRunSlow(s, linear, out bytes);
@@ -105,7 +105,7 @@ internal static unsafe class GuestAccess
         if ((linear & ~0xFFFUL) == entry->WriteTag)
         {
             bytes = 4096 - ((int)linear & 0xFFF);
-            return (byte*)(linear + entry->Addend);
+            return (byte*)(entry->HostPage + ((uint)linear & 0xFFF));
         }
 
         return WriteRunSlow(s, linear, out bytes);
@@ -118,7 +118,7 @@ internal static unsafe class GuestAccess
         TlbEntry* entry = Slot(EngineBlock.Of(s)->SystemTlb, linear);
         if (LastPage<T>(linear) == entry->ReadTag)
         {
-            value = Unsafe.ReadUnaligned<T>((byte*)(linear + entry->Addend));
+            value = Unsafe.ReadUnaligned<T>((byte*)(entry->HostPage + ((uint)linear & 0xFFF)));
             return true;
         }
 
@@ -136,7 +136,7 @@ internal static unsafe class GuestAccess
         TlbEntry* entry = Slot(EngineBlock.Of(s)->SystemTlb, linear);
         if (LastPage<T>(linear) == entry->WriteTag)
         {
-            Unsafe.WriteUnaligned((byte*)(linear + entry->Addend), value);
+            Unsafe.WriteUnaligned((byte*)(entry->HostPage + ((uint)linear & 0xFFF)), value);
             return true;
         }
 

@@ -17,6 +17,8 @@ internal sealed unsafe class SoftMmu : IDisposable
     // Never filled: every access takes the slow path, where breakpoints and alignment are checked.
     private readonly TlbSet _checked = new();
     private TlbSet _current;
+    private long _misses;
+    private long _flushes;
     private TlbSet _system;
 
     /// <param name="vp">Its State, Memory and EnginePrivate block must exist already.</param>
@@ -33,6 +35,12 @@ internal sealed unsafe class SoftMmu : IDisposable
 
     private bool UserPagesClosed => _s->Cpl < 3 && (_s->Cr4 & Cr4.SMAP) != 0 && (_s->RFlags & RFlag.AC) == 0;
 
+    /// <summary>Page walks.</summary>
+    public long Misses => _misses;
+
+    /// <summary>CR3 loads and whole flushes.</summary>
+    public long Flushes => _flushes;
+
     /// <summary>Selects the TLB set: call after CPL, RFLAGS.AC, CR4.SMAP, CR0.AM or DR7 changed.</summary>
     public void UpdateContext()
     {
@@ -45,6 +53,10 @@ internal sealed unsafe class SoftMmu : IDisposable
             | (DebugRegisters.ArmsExecution(_s) ? EngineBlock.StepsForExecution : 0);
         _current = data;
         _block->Tlb = _block->CheckedAccesses != 0 ? _checked.Entries : data.Entries;
+        _block->OpenTlb = _supervisor.Entries;
+        _block->ClosedTlb = _userPagesClosed.Entries;
+        _block->AcSelectsTlb = _s->Cpl == 0 && (_s->Cr4 & Cr4.SMAP) != 0 && _block->CheckedAccesses == 0 ? 1u : 0;
+        _block->ContextStale = 0;
         _system = (_s->Cr4 & Cr4.SMAP) != 0 ? _userPagesClosed : _supervisor;
         _block->SystemTlb = breakpoints ? _checked.Entries : _system.Entries;
     }
@@ -52,6 +64,7 @@ internal sealed unsafe class SoftMmu : IDisposable
     /// <summary>Drops every translation: CR0, CR4 and EFER changes, INVPCID types 2, memory layout changes.</summary>
     public void FlushAll()
     {
+        _flushes++;
         _user.FlushAll();
         _supervisor.FlushAll();
         _userPagesClosed.FlushAll();
@@ -61,6 +74,7 @@ internal sealed unsafe class SoftMmu : IDisposable
     /// <summary>What a CR3 load drops (Intel SDM Vol. 3A, 4.10.4.1).</summary>
     public void FlushNonGlobal()
     {
+        _flushes++;
         _user.FlushNonGlobal();
         _supervisor.FlushNonGlobal();
         _userPagesClosed.FlushNonGlobal();
@@ -105,11 +119,11 @@ internal sealed unsafe class SoftMmu : IDisposable
             return Faults.Record(_s, Vector.GP, 0);
         }
 
-        TlbEntry* entry = _current.Lookup(linear, out TlbInfo* info);
-        if (entry->ExecTag == (linear & ~0xFFFUL))
+        CodeEntry* entry = _current.LookupCode(linear);
+        if (entry->Key != 0 && entry->LinearPage == linear >> 12)
         {
-            gpa = (info->Gpn << 12) | (linear & 0xFFF);
-            host = (byte*)(linear + entry->Addend);
+            gpa = (entry->Gpn << 12) | (linear & 0xFFF);
+            host = (byte*)(entry->HostPage + (linear & 0xFFF));
             return true;
         }
 
@@ -123,6 +137,17 @@ internal sealed unsafe class SoftMmu : IDisposable
         ulong page = _memory.PageEntry(gpa >> 12);
         host = (page & (ulong)PageFlags.Readable) == 0 ? null : (byte*)(page & ~0xFFFUL) + (gpa & 0xFFF);
         return true;
+    }
+
+    /// <summary>Makes sure of the fetch entry of a page that code is about to run on.</summary>
+    public void RefillCode(ulong linear)
+    {
+        CodeEntry* entry = _current.LookupCode(linear);
+        if (entry->Key == 0 || entry->LinearPage != linear >> 12)
+        {
+            var request = new WalkRequest(linear, Write: false, Fetch: true, User: _s->Cpl == 3, UserPagesClosed);
+            _ = Fill(_current, request, raise: false, out _, out _);
+        }
     }
 
     /// <summary>Any read, with all checks. With <paramref name="forWrite"/> the write permission is checked as well.</summary>
@@ -303,6 +328,7 @@ internal sealed unsafe class SoftMmu : IDisposable
     // writes that somebody wants to know about).
     private bool Fill(TlbSet set, in WalkRequest request, bool raise, out ulong gpa, out WalkResult result)
     {
+        _misses++;
         if (!PageWalk.Walk(_s, _memory, request, setBits: true, out result, out uint errorCode))
         {
             gpa = 0;
@@ -327,20 +353,23 @@ internal sealed unsafe class SoftMmu : IDisposable
         }
 
         ulong page = request.Linear & ~0xFFFUL;
+        if (request.Fetch)
+        {
+            set.FillCode(page, host & ~0xFFFUL, gpa >> 12, result.PageShift, result.Global);
+            return true;
+        }
+
         TlbEntry* entry = set.Lookup(page, out TlbInfo* info);
         set.Log(page, result.PageShift, result.Global, gpa >> 12);
-        entry->Addend = (host & ~0xFFFUL) - page;
+        entry->HostPage = host & ~0xFFFUL;
 
         bool data = request.User ? result.UserPage : !(result.UserPage && request.UserPagesClosed);
         bool write = data && result.Dirty && (request.Write || _memory.WriteObserver == null) && (host & (ulong)PageFlags.Writable) != 0
             && (result.Writable || (!request.User && (_s->Cr0 & Cr0.WP) == 0));
-        bool fetch = !result.NoExecute
-            && (request.User ? result.UserPage : !(result.UserPage && (_s->Cr4 & Cr4.SMEP) != 0));
         bool tracked = _memory.CodeGeneration(gpa >> 12) != 0;
         ulong invalid = TlbEntry.InvalidFor(TlbSet.SlotOf(page));
         entry->ReadTag = data ? page : invalid;
         entry->WriteTag = write && !tracked ? page : invalid;
-        entry->ExecTag = fetch ? page : invalid;
         info->NotifyTag = write && tracked ? page : invalid;
         return true;
     }

@@ -18,10 +18,46 @@ internal struct TlbEntry
     public ulong ReadTag;
     /// <summary>The same for data writes: writable, dirty already set, host page writable, no code tracked on it.</summary>
     public ulong WriteTag;
-    /// <summary>The same for instruction fetches.</summary>
-    public ulong ExecTag;
-    /// <summary>Host address minus linear address.</summary>
-    public ulong Addend;
+    /// <summary>The host's page.</summary>
+    public ulong HostPage;
+    private readonly ulong _padding;
+}
+
+/// <summary>A cached translation for instruction fetches, apart from those for data: neither displaces the other.</summary>
+[StructLayout(LayoutKind.Sequential)]
+internal struct CodeEntry
+{
+    /// <summary>See <see cref="KeyOf"/>; 0 when nothing is cached.</summary>
+    public ulong Key;
+    public ulong HostPage;
+    public ulong LinearPage;
+    private ulong _gpnAndState;
+
+    public ulong Gpn
+    {
+        readonly get => _gpnAndState >> 8;
+        set => _gpnAndState = (_gpnAndState & 0xFF) | (value << 8);
+    }
+
+    /// <summary>Survives a CR3 load.</summary>
+    public bool Global
+    {
+        readonly get => (_gpnAndState & 1) != 0;
+        set => _gpnAndState = value ? _gpnAndState | 1 : _gpnAndState & ~1UL;
+    }
+
+    /// <summary>The slot is in the set's log of used slots.</summary>
+    public bool InLog
+    {
+        readonly get => (_gpnAndState & 2) != 0;
+        set => _gpnAndState = value ? _gpnAndState | 2 : _gpnAndState & ~2UL;
+    }
+
+    /// <summary>
+    /// Names a linear page and the host page behind it, uniquely among the linear pages of one slot: translated code proves with
+    /// one compare that an address still leads to the code it led to before.
+    /// </summary>
+    public static ulong KeyOf(ulong linear, ulong host) => ((linear >> 22) << 36) | (host >> 12);
 }
 
 /// <summary>What the hit path does not need to know about a translation.</summary>
@@ -39,5 +75,6 @@ internal struct TlbInfo
     /// <summary>Survives a CR3 load.</summary>
     public bool Global;
     /// <summary>The slot is in the set's log of used slots.</summary>
-    public bool Logged;
+    public bool InLog;
+    public bool InGlobalLog;
 }

@@ -7,21 +7,32 @@ namespace Sharpvisor.Cpu.Mmu;
 /// <summary>One set of slots; owned by one VP's thread.</summary>
 internal sealed unsafe class TlbSet : IDisposable
 {
-    public const int SlotBits = 10;
+    public const int SlotBits = 13;
     public const int Slots = 1 << SlotBits;
     /// <summary>(linear >> 7) &amp; this is a slot's byte offset: 32-byte slots, 4096-byte pages.</summary>
     public const ulong OffsetMask = (Slots - 1) << 5;
 
     private readonly TlbInfo* _info;
+    // Slots filled since the last flush, those of global pages apart: a CR3 load is frequent and leaves them.
     private readonly ushort* _log;
+    private readonly ushort* _globalLog;
+    private readonly CodeEntry* _code;
+    private readonly ushort* _codeLog;
+    private int _codes;
     private int _logged;
-    private bool _hasLarge;
+    private int _globals;
+    /// <summary>A bit per gigabyte, hashed: pages above 4 KiB were filled there.</summary>
+    private ulong _largeRegions;
 
     public TlbSet()
     {
-        Entries = (TlbEntry*)NativeMemory.AlignedAlloc((nuint)(Slots * sizeof(TlbEntry)), 4096);
+        Entries = (TlbEntry*)NativeMemory.AlignedAlloc((nuint)(Slots * (sizeof(TlbEntry) + sizeof(CodeEntry))), 4096);
+        _code = (CodeEntry*)(Entries + Slots);
+        NativeMemory.Clear(_code, (nuint)(Slots * sizeof(CodeEntry)));
+        _codeLog = (ushort*)NativeMemory.AlignedAlloc(Slots * sizeof(ushort), 64);
         _info = (TlbInfo*)NativeMemory.AlignedAlloc((nuint)(Slots * sizeof(TlbInfo)), 64);
         _log = (ushort*)NativeMemory.AlignedAlloc(Slots * sizeof(ushort), 64);
+        _globalLog = (ushort*)NativeMemory.AlignedAlloc(Slots * sizeof(ushort), 64);
         for (int i = 0; i < Slots; i++)
         {
             Drop(i);
@@ -29,7 +40,10 @@ internal sealed unsafe class TlbSet : IDisposable
         }
     }
 
+    /// <summary>Behind them follow the <see cref="CodeEntry"/>s, as many.</summary>
     public TlbEntry* Entries { get; }
+
+    public const int CodeOffset = Slots << 5;
 
     public static int SlotOf(ulong linear) => (int)(linear >> 12) & (Slots - 1);
 
@@ -41,6 +55,50 @@ internal sealed unsafe class TlbSet : IDisposable
         return &Entries[slot];
     }
 
+    /// <summary>The entry for fetches; good when its key is that of the address.</summary>
+    public CodeEntry* LookupCode(ulong linear) => _code + SlotOf(linear);
+
+    public void FillCode(ulong linear, ulong hostPage, ulong gpn, byte pageShift, bool global)
+    {
+        int slot = SlotOf(linear);
+        CodeEntry* entry = _code + slot;
+        entry->Key = CodeEntry.KeyOf(linear, hostPage);
+        entry->HostPage = hostPage;
+        entry->LinearPage = linear >> 12;
+        entry->Gpn = gpn;
+        entry->Global = global;
+        if (pageShift > 12)
+        {
+            _largeRegions |= RegionBit(linear);
+        }
+
+        if (!entry->InLog)
+        {
+            entry->InLog = true;
+            _codeLog[_codes++] = (ushort)slot;
+        }
+    }
+
+    private void FlushCode(bool global)
+    {
+        int kept = 0;
+        for (int i = 0; i < _codes; i++)
+        {
+            CodeEntry* entry = _code + _codeLog[i];
+            if (entry->Global && !global)
+            {
+                _codeLog[kept++] = _codeLog[i];
+            }
+            else
+            {
+                entry->Key = 0;
+                entry->InLog = false;
+            }
+        }
+
+        _codes = kept;
+    }
+
     /// <summary>Marks a slot as in use, before it is filled.</summary>
     public void Log(ulong linear, byte pageShift, bool global, ulong gpn)
     {
@@ -50,45 +108,52 @@ internal sealed unsafe class TlbSet : IDisposable
         info->Gpn = gpn;
         info->PageShift = pageShift;
         info->Global = global;
-        _hasLarge |= pageShift > 12;
-        if (!info->Logged)
+        if (pageShift > 12)
         {
-            info->Logged = true;
+            _largeRegions |= RegionBit(linear);
+        }
+
+        if (global && !info->InGlobalLog)
+        {
+            info->InGlobalLog = true;
+            _globalLog[_globals++] = (ushort)slot;
+        }
+        else if (!global && !info->InLog)
+        {
+            info->InLog = true;
             _log[_logged++] = (ushort)slot;
         }
     }
 
     public void FlushAll()
     {
-        for (int i = 0; i < _logged; i++)
+        for (int i = 0; i < _globals; i++)
         {
-            int slot = _log[i];
+            int slot = _globalLog[i];
             Drop(slot);
-            _info[slot].Logged = false;
+            _info[slot].InGlobalLog = false;
         }
 
-        _logged = 0;
-        _hasLarge = false;
+        _globals = 0;
+        FlushNonGlobal();
+        FlushCode(global: true);
+        _largeRegions = 0;
     }
 
     public void FlushNonGlobal()
     {
-        int kept = 0;
         for (int i = 0; i < _logged; i++)
         {
-            ushort slot = _log[i];
-            if (_info[slot].Global)
-            {
-                _log[kept++] = slot;
-            }
-            else
+            int slot = _log[i];
+            _info[slot].InLog = false;
+            if (!_info[slot].Global)
             {
                 Drop(slot);
-                _info[slot].Logged = false;
             }
         }
 
-        _logged = kept;
+        _logged = 0;
+        FlushCode(global: false);
     }
 
     /// <summary>Drops what INVLPG must: the whole page that holds the address, however large (Intel SDM Vol. 3A, 4.10.4.1).</summary>
@@ -101,43 +166,36 @@ internal sealed unsafe class TlbSet : IDisposable
             Drop(slot);
         }
 
-        if (!_hasLarge)
+        _code[slot].Key = 0;
+        if ((_largeRegions & RegionBit(linear)) == 0)
         {
             return;
         }
 
-        for (int i = 0; i < _logged; i++)
-        {
-            TlbInfo* info = &_info[_log[i]];
-            int shift = info->PageShift - 12;
-            if (shift > 0 && info->LinearPage >> shift == page >> shift)
-            {
-                Drop(_log[i]);
-            }
-        }
+        FlushCode(global: true);
+
+        InvalidateLarge(page, _log, _logged);
+        InvalidateLarge(page, _globalLog, _globals);
     }
 
     /// <summary>Makes every write to a guest page take the slow path again: code was found on it.</summary>
     public void DropWrites(ulong gpn)
     {
-        for (int i = 0; i < _logged; i++)
-        {
-            int slot = _log[i];
-            if (_info[slot].Gpn == gpn)
-            {
-                Entries[slot].WriteTag = TlbEntry.InvalidFor(slot);
-            }
-        }
+        DropWrites(gpn, _log, _logged);
+        DropWrites(gpn, _globalLog, _globals);
     }
 
     /// <summary>Drops the translations to a guest page.</summary>
     public void DropPage(ulong gpn)
     {
-        for (int i = 0; i < _logged; i++)
+        DropPage(gpn, _log, _logged);
+        DropPage(gpn, _globalLog, _globals);
+        for (int i = 0; i < _codes; i++)
         {
-            if (_info[_log[i]].Gpn == gpn)
+            CodeEntry* entry = _code + _codeLog[i];
+            if (entry->Gpn == gpn)
             {
-                Drop(_log[i]);
+                entry->Key = 0;
             }
         }
     }
@@ -147,6 +205,46 @@ internal sealed unsafe class TlbSet : IDisposable
         NativeMemory.AlignedFree(Entries);
         NativeMemory.AlignedFree(_info);
         NativeMemory.AlignedFree(_log);
+        NativeMemory.AlignedFree(_globalLog);
+        NativeMemory.AlignedFree(_codeLog);
+    }
+
+    private static ulong RegionBit(ulong linear) => 1UL << (int)((linear >> 30) & 63);
+
+    private void InvalidateLarge(ulong page, ushort* log, int count)
+    {
+        for (int i = 0; i < count; i++)
+        {
+            TlbInfo* info = &_info[log[i]];
+            int shift = info->PageShift - 12;
+            if (shift > 0 && info->LinearPage >> shift == page >> shift)
+            {
+                Drop(log[i]);
+            }
+        }
+    }
+
+    private void DropPage(ulong gpn, ushort* log, int count)
+    {
+        for (int i = 0; i < count; i++)
+        {
+            if (_info[log[i]].Gpn == gpn)
+            {
+                Drop(log[i]);
+            }
+        }
+    }
+
+    private void DropWrites(ulong gpn, ushort* log, int count)
+    {
+        for (int i = 0; i < count; i++)
+        {
+            int slot = log[i];
+            if (_info[slot].Gpn == gpn)
+            {
+                Entries[slot].WriteTag = TlbEntry.InvalidFor(slot);
+            }
+        }
     }
 
     private void Drop(int slot)
@@ -155,7 +253,6 @@ internal sealed unsafe class TlbSet : IDisposable
         ulong invalid = TlbEntry.InvalidFor(slot);
         entry->ReadTag = invalid;
         entry->WriteTag = invalid;
-        entry->ExecTag = invalid;
         _info[slot].NotifyTag = invalid;
         _info[slot].LinearPage = ulong.MaxValue;
     }

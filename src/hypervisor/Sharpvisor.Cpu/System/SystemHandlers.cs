@@ -200,7 +200,7 @@ internal static unsafe class SystemHandlers
         t.Add(Code.Invd, &MiscHandlers.PrivilegedNop);
         t.AddBlockEnd(Code.Hlt, &MiscHandlers.Hlt);
         t.Add(Code.Cli, &MiscHandlers.Cli);
-        t.AddBlockEnd(Code.Sti, &MiscHandlers.Sti);
+        t.Add(Code.Sti, &MiscHandlers.Sti);
         t.Add(Code.Clac, &MiscHandlers.Clac);
         t.Add(Code.Stac, &MiscHandlers.Stac);
         t.Add(Code.Xgetbv, &MiscHandlers.Xgetbv);

@@ -1,5 +1,6 @@
 // Control transfers: bound jumps within a page, jump cache lookups for everything else.
 using Sharpvisor.Cpu.Decode;
+using Sharpvisor.Cpu.Mmu;
 
 namespace Sharpvisor.Cpu.Translator;
 
@@ -35,9 +36,15 @@ internal sealed unsafe partial class BlockTranslator
         SaveFlags();
         AddCold(InPage(op->Immediate) ? Cold.Link : Cold.Lookup, _e.JumpIf(condition), op);
 
-        // Not taken: count up to the next branch, by instructions that leave the flags alone.
+        // Not taken: count up to the next branch, by instructions that leave the flags alone if those are needed soon.
         int more = (int)op[1].Heat - op->Index16;
-        if (more != 0)
+        if (more != 0 && NativeForm.Of(op[1].Code).Kind is not (NativeKind.Jcc or NativeKind.SetCc or NativeKind.CmovCc))
+        {
+            _e.RegMem(0x83, 8, 0, Host.Rsp, Host.Instructions);
+            _e.Byte(more);
+            _flags = FlagsIn.Ax;
+        }
+        else if (more != 0)
         {
             _e.RegMem(0x8B, 8, Host.Value, Host.Rsp, Host.Instructions);
             _e.RegMem(0x8D, 8, Host.Value, Host.Value, more);
@@ -153,11 +160,9 @@ internal sealed unsafe partial class BlockTranslator
     {
         EmitLookup();
         _e.RegMem(0x89, 8, Host.Value, Host.Rsp, Host.Scratch);
-        _e.RegMem(0x89, 8, Host.Address, Host.Rsp, Host.Scratch2);
         EmitPushAddress();
         EmitStoreReturnAddress(op);
         CommitRsp(-8);
-        _e.RegMem(0x8B, 8, Host.Address, Host.Rsp, Host.Scratch2);
         _e.RegMem(0x8B, 8, Host.Value, Host.Rsp, Host.Scratch);
         EmitJumpToFound();
     }
@@ -176,39 +181,39 @@ internal sealed unsafe partial class BlockTranslator
     }
 
     /// <summary>
-    /// From a RIP in <see cref="Host.Address"/> to its page base there and the block's host code in <see cref="Host.Value"/>;
-    /// when the jump cache has no translated block, the interpreter does the instruction. Flags must have been saved.
+    /// From a RIP in <see cref="Host.Address"/> to its <see cref="NativeJump"/> in <see cref="Host.Value"/>; when there is none, or
+    /// the page is no longer known to be the one it was found on, the interpreter does the instruction. Flags must have been saved.
     /// </summary>
     private void EmitLookup()
     {
         StateOffsets o = StateOffsets.Instance;
-        _e.RegReg(0x89, 4, Host.Address, Host.Value);
-        _e.RegReg(0xC1, 4, 5, Host.Value);
-        _e.Byte(12);
+        EmitRotate(Host.Address, Host.Value, 12);
         _e.RegReg(0x31, 4, Host.Address, Host.Value);
         _e.RegReg(0x81, 4, 4, Host.Value);
-        _e.Int32(Interpreter.Vp.JumpEntries - 1);
+        _e.Int32(NativeJump.Entries - 1);
         _e.RegReg(0xC1, 4, 4, Host.Value);
         _e.Byte(5);
         _e.RegMem(0x03, 8, Host.Value, Host.Rsp, Host.JumpCache);
         _e.RegMem(0x3B, 8, Host.Address, Host.Value, o.JumpRip);
+        int first = _e.ShortJumpIf(4);
+        _e.RegReg(0x83, 8, 6, Host.Value);
+        _e.Byte(sizeof(NativeJump));
+        _e.RegMem(0x3B, 8, Host.Address, Host.Value, o.JumpRip);
         AddCold(Cold.Exit, _e.JumpIf(5), _op);
-        _e.RegMem(0x8B, 8, Host.Address, Host.Rsp, Host.JumpTag);
-        _e.RegMem(0x3B, 8, Host.Address, Host.Value, o.JumpTag);
+        _e.BindShort(first);
+        EmitSlot(Host.Address, Host.Address);
+        GsPrefix();
+        _e.RegMem(0x8B, 8, Host.Address, Host.Address, o.CodeKey);
+        _e.RegMem(0x3B, 8, Host.Address, Host.Value, o.JumpKey);
         AddCold(Cold.Exit, _e.JumpIf(5), _op);
-        _e.RegMem(0x8B, 8, Host.Address, Host.Value, o.JumpRip);
-        _e.RegMem(0x8B, 8, Host.Value, Host.Value, o.JumpBlock);
-        _e.RegMem(0x8B, 8, Host.Value, Host.Value, o.NativeHead);
-        _e.RegReg(0x85, 8, Host.Value, Host.Value);
-        AddCold(Cold.Exit, _e.JumpIf(4), _op);
-        _e.RegReg(0x81, 8, 4, Host.Address);
-        _e.Int32(-4096);
         _flags = FlagsIn.Ax;
     }
 
     private void EmitJumpToFound()
     {
+        StateOffsets o = StateOffsets.Instance;
+        _e.RegMem(0x8B, 8, Host.Address, Host.Value, o.JumpPageBase);
         _e.RegMem(0x89, 8, Host.Address, Host.Rsp, Host.PageBase);
-        _e.RegReg(0xFF, 4, 4, Host.Value);
+        _e.RegMem(0xFF, 4, 4, Host.Value, o.JumpNative);
     }
 }

@@ -44,6 +44,11 @@ internal sealed unsafe partial class BlockTranslator
                 return false;
             case >= NativeKind.SseBinary:
                 return EmitSse(op, f, ref mayLeave);
+            case >= NativeKind.Idiv and <= NativeKind.Swapgs:
+                mayLeave = true;
+                return EmitSystem(op, f);
+            case >= NativeKind.X87Load:
+                return EmitX87(op, f, ref mayLeave);
             default:
                 return EmitComputation(op, f);
         }
@@ -678,7 +683,7 @@ internal sealed unsafe partial class BlockTranslator
     {
         if (InMemory(op))
         {
-            return false;
+            return EmitBitString(op, f);
         }
 
         NeedFlags();
@@ -686,6 +691,43 @@ internal sealed unsafe partial class BlockTranslator
         int target = Get(op->Dst, Host.Address);
         _e.RegReg(f.Opcode, f.Bytes, source, target);
         PutIf(f.Sub != 4, op->Dst, target);
+        FlagsWritten();
+        return true;
+    }
+
+    /// <summary>A bit string in memory: the register selects the element, then the bit in it (Intel SDM Vol. 2, "BT").</summary>
+    private bool EmitBitString(Op* op, in NativeForm f)
+    {
+        if (!Addressable(op) || f.Bytes < 4)
+        {
+            return false;
+        }
+
+        SaveFlags();
+        EmitLinear(op);
+        int bits = f.Bytes == 8 ? 6 : 5;
+        int offset = Get(op->Src, Host.Value);
+        if (f.Bytes == 8)
+        {
+            _e.RegReg(0x89, 8, offset, Host.Value);
+        }
+        else
+        {
+            _e.RegReg(0x63, 8, Host.Value, offset);
+        }
+
+        _e.RegReg(0xC1, 8, 7, Host.Value);
+        _e.Byte(bits);
+        _e.RegMem(0x8D, 8, Host.Address, Host.Address, Host.Value, bits - 3, 0);
+        EmitTranslate(f.Bytes, write: f.Sub != 4);
+        offset = Get(op->Src, Host.Value);
+        _e.RegReg(0x89, 4, offset, Host.Value);
+        _e.RegReg(0x83, 4, 4, Host.Value);
+        _e.Byte((f.Bytes * 8) - 1);
+        _flags = FlagsIn.Ax;
+        NeedFlags();
+        LockPrefix(op);
+        _e.RegMem(f.Opcode, f.Bytes, Host.Value, Host.Address, 0);
         FlagsWritten();
         return true;
     }

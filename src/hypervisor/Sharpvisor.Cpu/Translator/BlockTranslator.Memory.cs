@@ -13,7 +13,7 @@ internal sealed unsafe partial class BlockTranslator
 
     /// <summary>Leaves the host address of the op's memory operand in <see cref="Host.Address"/>; uses <see cref="Host.Value"/>.</summary>
     /// <returns>False: not addressable; nothing was emitted.</returns>
-    private bool EmitAddress(Op* op, int bytes, bool write)
+    private bool EmitAddress(Op* op, int bytes, bool write, bool aligned = false)
     {
         if (!Addressable(op))
         {
@@ -21,15 +21,20 @@ internal sealed unsafe partial class BlockTranslator
         }
 
         SaveFlags();
+        EmitLinear(op);
+        EmitTranslate(bytes, write, aligned);
+        return true;
+    }
+
+    /// <summary>The linear address, into <see cref="Host.Address"/>; destroys RFLAGS.</summary>
+    private void EmitLinear(Op* op)
+    {
         EmitEffective(op, Host.Address);
         if ((op->Flags & OpFlags.Flat) == 0)
         {
             int slot = op->Segment == (byte)Segment.Fs ? Host.FsBase : Host.GsBase;
             _e.RegMem(0x03, 8, Host.Address, Host.Rsp, slot);
         }
-
-        EmitTranslate(bytes, write);
-        return true;
     }
 
     /// <summary>The effective address, into a host register that is not the base's. Flags stay.</summary>
@@ -62,26 +67,74 @@ internal sealed unsafe partial class BlockTranslator
         }
     }
 
+    /// <summary>A slot's byte offset, or with GS not in use its address, from an address.</summary>
+    private void EmitSlot(int from, int into)
+    {
+        EmitRotate(from, into, 7);
+        _e.RegReg(0x81, 4, 4, into);
+        _e.Int32((int)TlbSet.OffsetMask);
+        if (!HostFeatures.GsBase)
+        {
+            _e.RegMem(0x03, 8, into, Host.Rsp, Host.Tlb);
+        }
+    }
+
+    /// <summary>The low half shifted right; the bits that come in on the left are the caller's to mask.</summary>
+    private void EmitRotate(int from, int into, int count)
+    {
+        if (HostFeatures.Bmi2)
+        {
+            // RORX r32, r32, imm8: VEX.LZ.F2.0F3A.W0 F0 /r ib; both registers are R8 or above or below in any mix.
+            _e.Bytes([0xC4, (byte)((into >= 8 ? 0 : 0x80) | 0x40 | (from >= 8 ? 0 : 0x20) | 3), 0x7B, 0xF0]);
+            _e.Byte(0xC0 | ((into & 7) << 3) | (from & 7));
+            _e.Byte(count);
+            return;
+        }
+
+        if (from != into)
+        {
+            _e.RegReg(0x89, 4, from, into);
+        }
+
+        _e.RegReg(0xC1, 4, 5, into);
+        _e.Byte(count);
+    }
+
+    private void GsPrefix()
+    {
+        if (HostFeatures.GsBase)
+        {
+            _e.Byte(0x65);
+        }
+    }
+
     /// <summary>
     /// Linear to host address in <see cref="Host.Address"/>. The tag's page XOR the address is the offset in the page on a hit,
     /// and larger than any that leaves room for the operand on a miss: the interpreter then does the whole instruction.
     /// </summary>
-    private void EmitTranslate(int bytes, bool write)
+    private void EmitTranslate(int bytes, bool write, bool aligned = false)
     {
         StateOffsets o = StateOffsets.Instance;
         int tag = write ? o.WriteTag : o.ReadTag;
-        _e.RegReg(0x89, 4, Host.Address, Host.Value);
-        _e.RegReg(0xC1, 4, 5, Host.Value);
-        _e.Byte(7);
-        _e.RegReg(0x81, 4, 4, Host.Value);
-        _e.Int32((int)TlbSet.OffsetMask);
-        _e.RegMem(0x03, 8, Host.Value, Host.Rsp, Host.Tlb);
+        EmitSlot(Host.Address, Host.Value);
+        GsPrefix();
         _e.RegMem(0x33, 8, Host.Address, Host.Value, tag);
-        _e.RegReg(0x81, 8, 7, Host.Address);
-        _e.Int32(4096 - bytes);
-        AddCold(Cold.Exit, _e.JumpIf(7), _op);
-        _e.RegMem(0x33, 8, Host.Address, Host.Value, tag);
-        _e.RegMem(0x03, 8, Host.Address, Host.Value, o.Addend);
+        if (aligned)
+        {
+            // All but bits 4 to 11: a miss, or not a multiple of 16.
+            _e.RegReg(0xF7, 8, 0, Host.Address);
+            _e.Int32(~0xFF0);
+            AddCold(Cold.Exit, _e.JumpIf(5), _op);
+        }
+        else
+        {
+            _e.RegReg(0x81, 8, 7, Host.Address);
+            _e.Int32(4096 - bytes);
+            AddCold(Cold.Exit, _e.JumpIf(7), _op);
+        }
+
+        GsPrefix();
+        _e.RegMem(0x03, 8, Host.Address, Host.Value, o.HostPage);
         _flags = FlagsIn.Ax;
     }
 

@@ -18,9 +18,12 @@ internal sealed unsafe partial class BlockTranslator : IDisposable
     private readonly Emitter _e;
     private readonly int _exit;
     private readonly int _exitUnlinked;
+    private readonly int _loadVector;
+    private readonly int _loadX87;
     private readonly int _firstBlock;
     private readonly ColdStub[] _cold = new ColdStub[512];
     private int _coldCount;
+    private int _generationOffset;
     private FlagsIn _flags;
     private Op* _op;
 
@@ -35,6 +38,8 @@ internal sealed unsafe partial class BlockTranslator : IDisposable
         _e.RegReg(0x31, 4, Host.Value, Host.Value);
         _exit = _e.Position;
         Trampoline.EmitExit(_e);
+        _loadVector = FloatingPointState.EmitLoadVector(_e, _exitUnlinked);
+        _loadX87 = FloatingPointState.EmitLoadX87(_e, _exitUnlinked);
         _firstBlock = _e.Position;
     }
 
@@ -61,18 +66,23 @@ internal sealed unsafe partial class BlockTranslator : IDisposable
         Reenter,
         /// <summary>An event is pending or the block is stale.</summary>
         Head,
-        /// <summary>The guest's MXCSR is not loaded yet.</summary>
-        LoadMxcsr,
+        /// <summary>The guest's vector registers are not loaded yet.</summary>
+        LoadVector,
+        /// <summary>The guest's x87 state is not loaded yet.</summary>
+        LoadX87,
     }
 
-    /// <summary>Where to enter: <c>Op* enter(VpState*, byte* target, ulong jumpTag, ulong flags)</c>.</summary>
-    public delegate* unmanaged<VpState*, byte*, ulong, ulong, Op*> Enter =>
-        (delegate* unmanaged<VpState*, byte*, ulong, ulong, Op*>)_memory.Executable;
+    /// <summary>Where to enter: <c>Op* enter(VpState*, byte* target, ulong flags)</c>.</summary>
+    public delegate* unmanaged<VpState*, byte*, ulong, Op*> Enter =>
+        (delegate* unmanaged<VpState*, byte*, ulong, Op*>)_memory.Executable;
 
     public uint Threshold { get; }
 
     /// <summary>Blocks translated so far.</summary>
     public long Blocks { get; private set; }
+
+    /// <summary>Bytes of host code now.</summary>
+    public long CodeBytes => _e.Position - _firstBlock;
 
     /// <summary>How often all code was dropped.</summary>
     public long Flushes { get; private set; }
@@ -92,6 +102,15 @@ internal sealed unsafe partial class BlockTranslator : IDisposable
     /// <summary>Binds the jump that <see cref="Mmu.EngineBlock.ExitLink"/> named to a translated block.</summary>
     public void Link(ulong site, Block* target) => _e.Bind((int)site, (int)(target->NativeHead - _memory.Executable));
 
+    /// <summary>Tells a block's host code that <see cref="Block.Generation"/> changed.</summary>
+    public void UpdateGeneration(Block* block)
+    {
+        if (block->NativeHead != null)
+        {
+            *(uint*)(_memory.Writable + (block->NativeHead - _memory.Executable) + _generationOffset) = block->Generation;
+        }
+    }
+
     /// <summary>Translates a 64-bit block that lies in one page. The caller has seen that the memory is not <see cref="Full"/>.</summary>
     public void Translate(Block* block)
     {
@@ -101,9 +120,11 @@ internal sealed unsafe partial class BlockTranslator : IDisposable
         int count = block->Ops + ((byte*)(first + block->Ops) < block->Raw ? 1 : 0);
         CountAhead(first, count, block->Ops);
         int head = _e.Position;
-        EmitHead(block, first);
+        EmitHead(block, first, head);
         _flags = FlagsIn.Ax;
-        _sseChecked = false;
+        _vectorReady = false;
+        _x87Ready = false;
+        _fip = null;
         bool entry = true;
         for (int i = 0; i < count; i++)
         {
@@ -119,19 +140,27 @@ internal sealed unsafe partial class BlockTranslator : IDisposable
     private bool EmitAt(Op* op, bool isContinue, bool entry)
     {
         _op = op;
+        NativeForm form = NativeForm.Of(op->Code);
+        if (isContinue || form.Kind is NativeKind.None or (>= NativeKind.Jcc and <= NativeKind.Ret))
+        {
+            EmitFip();
+        }
+
         int start = _e.Position;
         int cold = _coldCount;
         FlagsIn flags = _flags;
+        bool vector = _vectorReady;
+        bool x87 = _x87Ready;
         bool mayLeave = (op->Flags & OpFlags.Memory) != 0;
-        if (isContinue ? EmitContinue(op) : EmitOp(op, NativeForm.Of(op->Code), ref mayLeave))
+        if (isContinue ? EmitContinue(op) : EmitOp(op, form, ref mayLeave))
         {
-            if (entry && flags == FlagsIn.Ax)
+            if (entry && flags == FlagsIn.Ax && !vector && !x87)
             {
                 op->Native = _memory.Executable + start;
             }
             else if (entry)
             {
-                AddCold(Cold.Reenter, start, op);
+                _cold[_coldCount++] = new ColdStub(Cold.Reenter, start, op, flags != FlagsIn.Ax, vector, x87);
             }
 
             return mayLeave;
@@ -141,24 +170,26 @@ internal sealed unsafe partial class BlockTranslator : IDisposable
         _coldCount = cold;
         _flags = flags;
         SaveFlags();
+        EmitFip();
         _e.MovImmediate(Host.Address, (ulong)op);
         _e.Jump(_exitUnlinked);
         _flags = FlagsIn.Ax;
-        _sseChecked = false;
+        _vectorReady = false;
+        _x87Ready = false;
         return true;
     }
 
-    private void EmitHead(Block* block, Op* first)
+    private void EmitHead(Block* block, Op* first, int head)
     {
         StateOffsets o = StateOffsets.Instance;
         _e.RegMem(0x8B, 8, Host.Value, Host.Rsp, Host.State);
         _e.RegMem(0x83, 4, 7, Host.Value, o.PendingEvents);
         _e.Byte(0);
         AddCold(Cold.Head, _e.JumpIf(5), first);
-        _e.MovImmediate(Host.Value, (ulong)block);
-        _e.RegMem(0x8B, 8, Host.Address, Host.Value, o.GenerationAddress);
-        _e.RegMem(0x8B, 4, Host.Address, Host.Address, 0);
-        _e.RegMem(0x3B, 4, Host.Address, Host.Value, o.Generation);
+        _e.MovImmediate(Host.Value, (ulong)block->GenerationAddress);
+        _e.RegMem(0x81, 4, 7, Host.Value, 0);
+        _generationOffset = _e.Position - head;
+        _e.Int32((int)block->Generation);
         AddCold(Cold.Head, _e.JumpIf(5), first);
         _e.RegMem(0x81, 8, 0, Host.Rsp, Host.Instructions);
         _e.Int32((int)first->Heat);
@@ -190,8 +221,7 @@ internal sealed unsafe partial class BlockTranslator : IDisposable
             switch (stub.Kind)
             {
                 case Cold.Reenter:
-                    RestoreFlags();
-                    _e.Jump(stub.Site);
+                    EmitReentry(stub);
                     stub.Op->Native = _memory.Executable + here;
                     continue;
                 case Cold.Lookup:
@@ -202,9 +232,11 @@ internal sealed unsafe partial class BlockTranslator : IDisposable
                     EmitLookup();
                     EmitJumpToFound();
                     continue;
-                case Cold.LoadMxcsr:
+                case Cold.LoadVector or Cold.LoadX87:
                     _e.Bind(stub.Site, here);
-                    EmitLoadMxcsrStub(stub.Op, stub.Site);
+                    _e.MovImmediate(Host.Address, (ulong)stub.Op);
+                    _e.Call(stub.Kind == Cold.LoadVector ? _loadVector : _loadX87);
+                    _e.Jump(stub.Site + 4);
                     continue;
                 case Cold.LinkCall:
                     _e.Bind(stub.Site, here);
@@ -226,6 +258,28 @@ internal sealed unsafe partial class BlockTranslator : IDisposable
                 _e.Jump(_exitUnlinked);
             }
         }
+    }
+
+    private void EmitReentry(in ColdStub stub)
+    {
+        if (stub.Vector)
+        {
+            _e.MovImmediate(Host.Address, (ulong)stub.Op);
+            _e.Call(_loadVector);
+        }
+
+        if (stub.X87)
+        {
+            _e.MovImmediate(Host.Address, (ulong)stub.Op);
+            _e.Call(_loadX87);
+        }
+
+        if (stub.Flags)
+        {
+            RestoreFlags();
+        }
+
+        _e.Jump(stub.Site);
     }
 
     /// <summary>Makes AX valid.</summary>
@@ -285,12 +339,19 @@ internal sealed unsafe partial class BlockTranslator : IDisposable
         }
     }
 
-    private readonly struct ColdStub(Cold kind, int site, Op* op)
+    /// <param name="flags">For <see cref="Cold.Reenter"/>: what the code there expects.</param>
+    private readonly struct ColdStub(Cold kind, int site, Op* op, bool flags = false, bool vector = false, bool x87 = false)
     {
         public Cold Kind { get; } = kind;
 
         public int Site { get; } = site;
 
         public Op* Op { get; } = op;
+
+        public bool Flags { get; } = flags;
+
+        public bool Vector { get; } = vector;
+
+        public bool X87 { get; } = x87;
     }
 }

@@ -123,6 +123,12 @@ internal sealed unsafe class Emitter(byte* writable)
         Int32(target - (Position + 4));
     }
 
+    public void Call(int target)
+    {
+        Byte(0xE8);
+        Int32(target - (Position + 4));
+    }
+
     /// <summary>A jump to be bound later; returns the place of its displacement.</summary>
     public int Jump()
     {
@@ -139,6 +145,17 @@ internal sealed unsafe class Emitter(byte* writable)
         Int32(0);
         return Position - 4;
     }
+
+    /// <summary>A conditional jump over less than 128 bytes.</summary>
+    public int ShortJumpIf(int condition)
+    {
+        Byte(0x70 | condition);
+        Byte(0);
+        return Position - 1;
+    }
+
+    /// <summary>Makes a short jump go here.</summary>
+    public void BindShort(int site) => _start[site] = (byte)(Position - (site + 1));
 
     /// <summary>Makes a jump go to a position.</summary>
     public void Bind(int site, int target) => *(int*)(_start + site) = target - (site + 4);

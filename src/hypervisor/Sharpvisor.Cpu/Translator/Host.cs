@@ -26,14 +26,17 @@ internal static class Host
     public const int FsBase = 56;
     public const int GsBase = 64;
     public const int JumpCache = 72;
-    public const int JumpTag = 80;
     public const int Instructions = 88;
     public const int Scratch = 96;
     public const int Scratch2 = 104;
-    /// <summary>Whether the guest's MXCSR is in force, and the host's meanwhile.</summary>
-    public const int FpLoaded = 112;
+    /// <summary>Whether the guest's vector registers and MXCSR are in the host's, and the host's MXCSR meanwhile.</summary>
+    public const int VectorLoaded = 112;
     public const int HostMxcsr = 116;
-    public const int FrameBytes = 136;
+    /// <summary>Whether the guest's x87 state is in the host's x87.</summary>
+    public const int X87Loaded = 120;
+    public const int Scratch3 = 128;
+    public const int Scratch4 = 136;
+    public const int FrameBytes = 152;
 
     /// <summary>The host register of a guest register, or -1: in its slot.</summary>
     public static int Of(int guest) => guest switch

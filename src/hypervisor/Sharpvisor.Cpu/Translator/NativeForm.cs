@@ -52,6 +52,26 @@ internal enum NativeKind : byte
     SignExtendRax,
     SignRdx,
     Nop,
+    Idiv,
+    Cmpxchg16b,
+    RepStos,
+    RepMovs,
+    FromSegment,
+    Pushf,
+    Cli,
+    Sti,
+    Clac,
+    Stac,
+    Swapgs,
+    X87Load,
+    X87Store,
+    X87StoreControl,
+    X87LoadControl,
+    X87StatusToAx,
+    X87Register,
+    X87Compare,
+    X87Move,
+    X87Wait,
     SseBinary,
     SseShiftImm,
     SseStore,
@@ -96,7 +116,9 @@ internal readonly struct NativeForm(NativeKind kind, int bytes, int opcode, int 
         ForEachSize(t);
         Moves(t);
         Branches(t);
+        System(t);
         SseForms.Register(t);
+        X87Forms.Register(t);
         return t;
     }
 
@@ -216,6 +238,12 @@ internal readonly struct NativeForm(NativeKind kind, int bytes, int opcode, int 
         t[(int)Code.Popcnt_r64_rm64] = new(NativeKind.Popcnt, 8, 0x0FB8);
         t[(int)Code.Div_rm32] = new(NativeKind.Div, 4, 0xF7, 6);
         t[(int)Code.Div_rm64] = new(NativeKind.Div, 8, 0xF7, 6);
+        t[(int)Code.Idiv_rm32] = new(NativeKind.Idiv, 4, 0xF7, 7);
+        t[(int)Code.Idiv_rm64] = new(NativeKind.Idiv, 8, 0xF7, 7);
+        t[(int)Code.Tzcnt_r32_rm32] = new(NativeKind.Popcnt, 4, 0x0FBC);
+        t[(int)Code.Tzcnt_r64_rm64] = new(NativeKind.Popcnt, 8, 0x0FBC);
+        t[(int)Code.Lzcnt_r32_rm32] = new(NativeKind.Popcnt, 4, 0x0FBD);
+        t[(int)Code.Lzcnt_r64_rm64] = new(NativeKind.Popcnt, 8, 0x0FBD);
         t[(int)Code.Shld_rm32_r32_imm8] = new(NativeKind.DoubleShiftImm, 4, 0x0FA4);
         t[(int)Code.Shld_rm64_r64_imm8] = new(NativeKind.DoubleShiftImm, 8, 0x0FA4);
         t[(int)Code.Shrd_rm32_r32_imm8] = new(NativeKind.DoubleShiftImm, 4, 0x0FAC);
@@ -255,5 +283,27 @@ internal readonly struct NativeForm(NativeKind kind, int bytes, int opcode, int 
         t[(int)Code.Pushq_imm32] = new(NativeKind.PushImm, 8, 0);
         t[(int)Code.Pop_r64] = new(NativeKind.PopReg, 8, 0);
         t[(int)Code.Leaveq] = new(NativeKind.Leave, 8, 0);
+    }
+
+    private static void System(NativeForm[] t)
+    {
+        t[(int)Code.Cmpxchg16b_m128] = new(NativeKind.Cmpxchg16b, 16, 0x0FC7, 1);
+        Code[] stores = [Code.Stosb_m8_AL, Code.Stosw_m16_AX, Code.Stosd_m32_EAX, Code.Stosq_m64_RAX];
+        Code[] moves = [Code.Movsb_m8_m8, Code.Movsw_m16_m16, Code.Movsd_m32_m32, Code.Movsq_m64_m64];
+        for (int size = 0; size < 4; size++)
+        {
+            t[(int)stores[size]] = new(NativeKind.RepStos, 1 << size, Sized(0xAA, size));
+            t[(int)moves[size]] = new(NativeKind.RepMovs, 1 << size, Sized(0xA4, size));
+        }
+
+        t[(int)Code.Mov_rm16_Sreg] = new(NativeKind.FromSegment, 2, 0x8C);
+        t[(int)Code.Mov_r32m16_Sreg] = new(NativeKind.FromSegment, 4, 0x8C);
+        t[(int)Code.Mov_r64m16_Sreg] = new(NativeKind.FromSegment, 4, 0x8C);
+        t[(int)Code.Pushfq] = new(NativeKind.Pushf, 8, 0);
+        t[(int)Code.Cli] = new(NativeKind.Cli, 0, 0);
+        t[(int)Code.Sti] = new(NativeKind.Sti, 0, 0);
+        t[(int)Code.Clac] = new(NativeKind.Clac, 0, 0);
+        t[(int)Code.Stac] = new(NativeKind.Stac, 0, 0);
+        t[(int)Code.Swapgs] = new(NativeKind.Swapgs, 0, 0);
     }
 }

@@ -37,6 +37,7 @@ internal static class SseForms
             Code.Palignr_xmm_xmmm128_imm8, Code.Blendps_xmm_xmmm128_imm8, Code.Blendpd_xmm_xmmm128_imm8, Code.Pblendw_xmm_xmmm128_imm8,
             Code.Mpsadbw_xmm_xmmm128_imm8, Code.Pclmulqdq_xmm_xmmm128_imm8, Code.Aeskeygenassist_xmm_xmmm128_imm8, Code.Movaps_xmm_xmmm128,
             Code.Movapd_xmm_xmmm128, Code.Movdqa_xmm_xmmm128, Code.Movntdqa_xmm_m128,
+            Code.Pblendvb_xmm_xmmm128, Code.Blendvps_xmm_xmmm128, Code.Blendvpd_xmm_xmmm128,
         ]);
         Add(t, NativeKind.SseBinary, 0,
         [
@@ -118,19 +119,19 @@ internal static class SseForms
         ]);
         Add(t, NativeKind.SseFromGpr, 4,
         [
-            Code.Movd_xmm_rm32,
+            Code.Movd_xmm_rm32, Code.Pinsrd_xmm_rm32_imm8,
         ]);
         Add(t, NativeKind.SseFromGpr, 8,
         [
-            Code.Movq_xmm_rm64,
+            Code.Movq_xmm_rm64, Code.Pinsrq_xmm_rm64_imm8,
         ]);
         Add(t, NativeKind.SseToRm, 4,
         [
-            Code.Movd_rm32_xmm,
+            Code.Movd_rm32_xmm, Code.Pextrd_rm32_xmm_imm8,
         ]);
         Add(t, NativeKind.SseToRm, 8,
         [
-            Code.Movq_rm64_xmm,
+            Code.Movq_rm64_xmm, Code.Pextrq_rm64_xmm_imm8,
         ]);
         Add(t, NativeKind.SseToGpr, 4,
         [

@@ -1,5 +1,4 @@
 // Where translated code finds VP state: taken from the structures themselves, so that nobody has to keep numbers in step.
-using Sharpvisor.Cpu.Interpreter;
 using Sharpvisor.Cpu.Mmu;
 
 namespace Sharpvisor.Cpu.Translator;
@@ -17,12 +16,26 @@ internal sealed unsafe class StateOffsets
         Cr4 = (int)((byte*)&state.Cr4 - s);
         Mxcsr = (int)((byte*)&state.Mxcsr - s);
         Vector = (int)(state.Vector - s);
+        X87 = (int)(state.X87 - s);
+        Fcw = (int)((byte*)&state.Fcw - s);
+        Ftw = (int)((byte*)&state.Ftw - s);
+        Fip = (int)((byte*)&state.Fip - s);
         FsBase = (int)((byte*)&VpState.Seg(&state, Segment.Fs)->Base - s);
         GsBase = (int)((byte*)&VpState.Seg(&state, Segment.Gs)->Base - s);
         EngineBlock engine = default;
         byte* e = (byte*)&engine;
         Tlb = (int)((byte*)&engine.Tlb - e);
-        JumpCache = (int)((byte*)&engine.Lazy.JumpCache - e);
+        RFlags = (int)((byte*)&state.RFlags - s);
+        Cpl = (int)((byte*)&state.Cpl - s);
+        KernelGsBase = (int)((byte*)&state.KernelGsBase - s);
+        Selector = (int)((byte*)&VpState.Seg(&state, Segment.Es)->Selector - s);
+        OpenTlb = (int)((byte*)&engine.OpenTlb - e);
+        ClosedTlb = (int)((byte*)&engine.ClosedTlb - e);
+        AcSelectsTlb = (int)((byte*)&engine.AcSelectsTlb - e);
+        ContextStale = (int)((byte*)&engine.ContextStale - e);
+        InterruptDeferred = (int)((byte*)&engine.InterruptDeferred - e);
+        XsaveArea = (int)((byte*)&engine.XsaveArea - e);
+        NativeJumps = (int)((byte*)&engine.NativeJumps - e);
         ExitFlags = (int)((byte*)&engine.ExitFlags - e);
         ExitLink = (int)((byte*)&engine.ExitLink - e);
         ExitInstructions = (int)((byte*)&engine.ExitInstructions - e);
@@ -30,17 +43,15 @@ internal sealed unsafe class StateOffsets
         byte* t = (byte*)&entry;
         ReadTag = (int)((byte*)&entry.ReadTag - t);
         WriteTag = (int)((byte*)&entry.WriteTag - t);
-        Addend = (int)((byte*)&entry.Addend - t);
-        JumpEntry jump = default;
+        CodeEntry code = default;
+        CodeKey = TlbSet.CodeOffset + (int)((byte*)&code.Key - (byte*)&code);
+        HostPage = (int)((byte*)&entry.HostPage - t);
+        NativeJump jump = default;
         byte* j = (byte*)&jump;
         JumpRip = (int)((byte*)&jump.Rip - j);
-        JumpTag = (int)((byte*)&jump.Tag - j);
-        JumpBlock = (int)((byte*)&jump.Block - j);
-        Decode.Block block = default;
-        byte* b = (byte*)&block;
-        GenerationAddress = (int)((byte*)&block.GenerationAddress - b);
-        Generation = (int)((byte*)&block.Generation - b);
-        NativeHead = (int)((byte*)&block.NativeHead - b);
+        JumpKey = (int)((byte*)&jump.Key - j);
+        JumpPageBase = (int)((byte*)&jump.PageBase - j);
+        JumpNative = (int)((byte*)&jump.Native - j);
     }
 
     public static StateOffsets Instance { get; } = new();
@@ -59,13 +70,43 @@ internal sealed unsafe class StateOffsets
 
     public int Vector { get; }
 
+    public int X87 { get; }
+
+    /// <summary>FSW is behind it.</summary>
+    public int Fcw { get; }
+
+    public int Ftw { get; }
+
+    public int Fip { get; }
+
     public int FsBase { get; }
 
     public int GsBase { get; }
 
     public int Tlb { get; }
 
-    public int JumpCache { get; }
+    public int RFlags { get; }
+
+    public int Cpl { get; }
+
+    public int KernelGsBase { get; }
+
+    /// <summary>Of ES; the others follow in encoding order, <see cref="SegmentRegister"/> apart.</summary>
+    public int Selector { get; }
+
+    public int OpenTlb { get; }
+
+    public int ClosedTlb { get; }
+
+    public int AcSelectsTlb { get; }
+
+    public int ContextStale { get; }
+
+    public int InterruptDeferred { get; }
+
+    public int XsaveArea { get; }
+
+    public int NativeJumps { get; }
 
     public int ExitFlags { get; }
 
@@ -77,17 +118,16 @@ internal sealed unsafe class StateOffsets
 
     public int WriteTag { get; }
 
-    public int Addend { get; }
+    /// <summary>Relative to the TLB slot of the address.</summary>
+    public int CodeKey { get; }
+
+    public int HostPage { get; }
 
     public int JumpRip { get; }
 
-    public int JumpTag { get; }
+    public int JumpKey { get; }
 
-    public int JumpBlock { get; }
+    public int JumpPageBase { get; }
 
-    public int GenerationAddress { get; }
-
-    public int Generation { get; }
-
-    public int NativeHead { get; }
+    public int JumpNative { get; }
 }

@@ -3,7 +3,7 @@
 
 namespace Sharpvisor.Cpu.Translator;
 
-/// <summary>Emits the two stubs. <c>Op* enter(VpState*, byte* target, ulong jumpTag, ulong flags)</c>, System V ABI.</summary>
+/// <summary>Emits the two stubs. <c>Op* enter(VpState*, byte* target, ulong flags)</c>, System V ABI.</summary>
 internal static unsafe class Trampoline
 {
     private static readonly int[] s_calleeSaved = [3, 5, 12, 13, 14, 15];
@@ -19,12 +19,22 @@ internal static unsafe class Trampoline
         e.RegReg(0x81, 8, 5, Host.Rsp);
         e.Int32(Host.FrameBytes);
         e.RegMem(0x89, 8, Host.Rdi, Host.Rsp, Host.State);
-        e.RegMem(0x89, 8, Host.Rdx, Host.Rsp, Host.JumpTag);
-        e.RegReg(0x89, 8, Host.Rcx, Host.Rax);
+        e.RegReg(0x89, 8, Host.Rdx, Host.Rax);
         e.RegReg(0x89, 8, Host.Rsi, Host.Value);
         e.RegMem(0x8B, 8, Host.Address, Host.Rdi, o.EnginePrivate);
-        Copy(e, Host.Address, o.Tlb, Host.Tlb);
-        Copy(e, Host.Address, o.JumpCache, Host.JumpCache);
+        if (HostFeatures.GsBase)
+        {
+            // WRGSBASE: the TLB is addressed relative to GS, which neither the runtime nor the C library uses on Linux.
+            e.RegMem(0x8B, 8, Host.Rcx, Host.Address, o.Tlb);
+            e.Byte(0xF3);
+            e.RegReg(0x0FAE, 8, 3, Host.Rcx);
+        }
+        else
+        {
+            Copy(e, Host.Address, o.Tlb, Host.Tlb);
+        }
+
+        Copy(e, Host.Address, o.NativeJumps, Host.JumpCache);
         for (int guest = 12; guest < 16; guest++)
         {
             Copy(e, Host.Rdi, o.Gpr + (guest * 8), Host.Slot(guest));
@@ -35,7 +45,9 @@ internal static unsafe class Trampoline
         Copy(e, Host.Rdi, o.GsBase, Host.GsBase);
         e.RegMem(0xC7, 8, 0, Host.Rsp, Host.Instructions);
         e.Int32(0);
-        e.RegMem(0xC7, 4, 0, Host.Rsp, Host.FpLoaded);
+        e.RegMem(0xC7, 4, 0, Host.Rsp, Host.VectorLoaded);
+        e.Int32(0);
+        e.RegMem(0xC7, 4, 0, Host.Rsp, Host.X87Loaded);
         e.Int32(0);
         for (int guest = 0; guest < 12; guest++)
         {
@@ -70,12 +82,7 @@ internal static unsafe class Trampoline
             Back(e, Host.Slot(guest), o.Gpr + (guest * 8));
         }
 
-        e.RegMem(0x83, 4, 7, Host.Rsp, Host.FpLoaded);
-        e.Byte(0);
-        int unloaded = e.JumpIf(4);
-        e.RegMem(0x0FAE, 4, 3, Host.Rdi, o.Mxcsr);
-        e.RegMem(0x0FAE, 4, 2, Host.Rsp, Host.HostMxcsr);
-        e.Bind(unloaded, e.Position);
+        FloatingPointState.EmitSave(e);
         e.RegMem(0x8B, 8, Host.Rdi, Host.Rdi, o.EnginePrivate);
         e.RegMem(0x89, 8, Host.Rax, Host.Rdi, o.ExitFlags);
         e.RegMem(0x89, 8, Host.Value, Host.Rdi, o.ExitLink);

@@ -12,7 +12,7 @@ public sealed class TranslatorEngineFactory(int threshold = TranslatorEngineFact
 
     /// <summary>Whether the host has what is translated one to one.</summary>
     public static bool IsSupported => OperatingSystem.IsLinux() && Sse42.X64.IsSupported && Popcnt.X64.IsSupported
-        && Aes.IsSupported && Pclmulqdq.IsSupported;
+        && Aes.IsSupported && Pclmulqdq.IsSupported && Bmi1.X64.IsSupported && Lzcnt.X64.IsSupported;
 
     /// <inheritdoc/>
     public IVpEngine Create(int vpIndex, GuestMemory memory, IVpIntercepts intercepts) =>

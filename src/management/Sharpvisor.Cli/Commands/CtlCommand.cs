@@ -41,6 +41,7 @@ internal static class CtlCommand
         command.Add(Nic());
         command.Add(Memory());
         command.Add(SendKeys());
+        command.Add(Screenshot());
         return command;
     }
 
@@ -69,6 +70,16 @@ internal static class CtlCommand
             Command = "send-keys",
             Keys = p.GetValue(keys),
             Literal = p.GetValue(literal),
+        });
+    }
+
+    private static Command Screenshot()
+    {
+        var file = new Argument<string>("FILE") { Description = "A PNG file" };
+        return Leaf("screenshot", "Write what the screen shows", [file], p => new ControlRequest
+        {
+            Command = "screenshot",
+            File = Path.GetFullPath(p.GetValue(file)!),
         });
     }
 

@@ -61,8 +61,8 @@ internal sealed class DiskComparison(VmOptions guest, DebianPackages packages, T
         return recorder.Measurements;
     }
 
-    // Both boots start from the same bytes; random ones, so that nothing on the way can take a short cut for zeros.
-    private static void WriteScratch(string path)
+    /// <summary>Makes the disk. All boots start from the same bytes; random ones, so that nothing on the way can take a short cut for zeros.</summary>
+    public static void WriteScratch(string path)
     {
         try
         {

@@ -29,7 +29,7 @@ internal static class WorkloadArchive
             export PATH=/sharpvisor/bin
             mount -t proc proc /proc; mount -t sysfs sysfs /sys; mount -t devtmpfs devtmpfs /dev
             exec </dev/console >/dev/console 2>&1
-            for module in hv_vmbus hv_storvsc ata_piix sd_mod; do modprobe $module 2>/dev/null; done
+            for module in hv_vmbus hv_storvsc ata_piix sd_mod virtio_pci virtio_blk; do modprobe $module 2>/dev/null; done
             find_disk() {
                 for d in /sys/block/*; do
                     [ "$(cat $d/size)" = {{DiskWork.ScratchBytes / 512}} ] && disk=/dev/${d##*/} && [ -b $disk ] && return

@@ -24,7 +24,7 @@ internal sealed class VmCommandOptions
         DefaultValueFactory = _ => [],
     };
 
-    private readonly Option<string> _net = OneOf("--net", "Network: none (others are not built yet)", "none");
+    private readonly NetworkCommandOptions _network = new();
     private readonly Option<string> _generation = OneOf("--generation", "1: BIOS-era hardware", "1");
     private readonly Option<string> _integration = OneOf("--integration", "off: no VMBus and no Hyper-V interface", "on", "off");
     private readonly Option<string> _engine = OneOf(
@@ -66,6 +66,14 @@ internal sealed class VmCommandOptions
         HelpName = "PATH",
     };
 
+    private readonly Option<VideoMode> _video = new("--video")
+    {
+        Description = "What the screen is when the guest starts: text, or a frame buffer of a size; off: no display adapter at all",
+        HelpName = "text|WIDTHxHEIGHT|off",
+        DefaultValueFactory = _ => VideoMode.Text,
+        CustomParser = VideoMode.Parse,
+    };
+
     private readonly Option<bool> _debugExit = new("--debug-exit")
     {
         Description = "Exit port for test guests: byte v at port 0xf4 ends the run with status (v << 1) | 1",
@@ -84,8 +92,8 @@ internal sealed class VmCommandOptions
     public void AddTo(Command command)
     {
         command.Arguments.Add(_image);
-        foreach (Option option in (Option[])[_kernel, _initrd, _append, _disk, _net, _memory, _processors, _generation,
-            _integration, _engine, _vsock, _timeout, _stats, _trace, _debugExit, _testDevices, _directTimers])
+        foreach (Option option in (Option[])[_kernel, _initrd, _append, _disk, .. _network.All, _memory, _processors, _generation,
+            _integration, _engine, _vsock, _video, _timeout, _stats, _trace, _debugExit, _testDevices, _directTimers])
         {
             command.Options.Add(option);
         }
@@ -113,7 +121,7 @@ internal sealed class VmCommandOptions
         }
 
         CheckLockstep(parsed);
-        return new VmOptions
+        var options = new VmOptions
         {
             KernelPath = parsed.GetValue(_kernel) ?? throw new VmConfigurationException("--kernel FILE is required"),
             InitrdPath = parsed.GetValue(_initrd),
@@ -125,10 +133,13 @@ internal sealed class VmCommandOptions
             VsockPath = parsed.GetValue(_vsock),
             Integration = parsed.GetValue(_integration) == "on",
             Engine = Enum.Parse<EngineKind>(parsed.GetValue(_engine)!, ignoreCase: true),
+            Console = parsed.GetValue(_video)!.Devices,
+            FrameBuffer = parsed.GetValue(_video)!.FrameBuffer,
             DebugExit = parsed.GetValue(_debugExit),
             TestDevices = parsed.GetValue(_testDevices),
             DirectTimers = parsed.GetValue(_directTimers) || parsed.GetValue(_testDevices),
         };
+        return _network.Apply(options, parsed);
     }
 
     private void CheckLockstep(ParseResult parsed)

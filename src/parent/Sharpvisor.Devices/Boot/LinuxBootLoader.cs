@@ -2,6 +2,7 @@
 using System.Buffers.Binary;
 using System.Text;
 using Sharpvisor.Core;
+using Sharpvisor.Devices.Vga;
 
 namespace Sharpvisor.Devices.Boot;
 
@@ -26,8 +27,9 @@ public static class LinuxBootLoader
     /// <param name="kernel">A bzImage.</param>
     /// <param name="initrd">Null for none.</param>
     /// <param name="commandLine">ASCII.</param>
+    /// <param name="screen">The display adapter, in the mode that the kernel is to find; null: none.</param>
     /// <exception cref="BootException">With one line that names the problem.</exception>
-    public static BootState Load(GuestMemory memory, BootFile kernel, BootFile? initrd, string commandLine)
+    public static BootState Load(GuestMemory memory, BootFile kernel, BootFile? initrd, string commandLine, VgaAdapter? screen = null)
     {
         ArgumentNullException.ThrowIfNull(memory);
         ArgumentNullException.ThrowIfNull(kernel);
@@ -46,6 +48,7 @@ public static class LinuxBootLoader
         }
 
         WriteCommandLine(memory, commandLine, header);
+        ScreenInfo.Write(zeroPage, screen);
         FillZeroPage(memory, zeroPage);
         Write(memory, ZeroPageGpa, zeroPage);
         WriteGdt(memory);

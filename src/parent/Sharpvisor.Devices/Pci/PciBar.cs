@@ -8,6 +8,9 @@ internal sealed class PciBar(uint bytes, IPortDevice? ports, IMmioDevice? memory
 {
     private uint _placedAt;
 
+    /// <summary>What the guest sees there, in place of a device.</summary>
+    public (GuestMemory Guest, SharedMemory Shared)? Memory { get; init; }
+
     public bool IsIo => ports is not null;
 
     /// <param name="bus">The device bus.</param>
@@ -27,7 +30,11 @@ internal sealed class PciBar(uint bytes, IPortDevice? ports, IMmioDevice? memory
 
         if (_placedAt != 0)
         {
-            if (IsIo)
+            if (Memory is { } placed)
+            {
+                placed.Guest.UnmapShared(_placedAt, placed.Shared);
+            }
+            else if (IsIo)
             {
                 bus.UnmapPorts((ushort)_placedAt, (int)bytes);
             }
@@ -37,8 +44,9 @@ internal sealed class PciBar(uint bytes, IPortDevice? ports, IMmioDevice? memory
             }
         }
 
-        _placedAt = address;
-        if (address != 0)
+        // RAM wins where a guest puts a BAR over it.
+        _placedAt = Memory is { } at && address != 0 && !at.Guest.TryMapShared(address, at.Shared) ? 0 : address;
+        if (_placedAt != 0 && Memory is null)
         {
             if (ports is not null)
             {

@@ -195,6 +195,16 @@ public abstract class PciFunction
         AllowWrites32(PciConfig.Bar0 + (4 * index), ~(bytes - 1));
     }
 
+    /// <summary>Declares a 32-bit memory base address register behind which the guest finds memory itself, not registers.</summary>
+    /// <param name="shared">Its length is the BAR's: a power of two.</param>
+    protected void DefineSharedMemoryBar(int index, GuestMemory guest, SharedMemory shared)
+    {
+        ArgumentNullException.ThrowIfNull(shared);
+        _bars[index] = new PciBar((uint)shared.Length, null, null) { Memory = (guest, shared) };
+        Set32(PciConfig.Bar0 + (4 * index), 8);
+        AllowWrites32(PciConfig.Bar0 + (4 * index), ~((uint)shared.Length - 1));
+    }
+
     /// <summary>Where a BAR points, whether or not it is enabled.</summary>
     protected uint BarAddress(int index)
     {

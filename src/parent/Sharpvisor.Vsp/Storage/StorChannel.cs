@@ -38,6 +38,9 @@ internal sealed class StorChannel : IChannelHandler
         Ready,
     }
 
+    // Disks answer at once only what the host has in memory; all else of theirs goes on on the pool (RawDisk).
+    public bool RunsOnSignallingThread => true;
+
     public void OnOpened(VmbusChannel channel) => _channel = channel;
 
     public bool OnPacket(VmbusChannel channel, in IncomingPacket packet)

@@ -3,6 +3,7 @@ using System.Globalization;
 using System.Text.Json;
 using System.Text.Json.Nodes;
 using Sharpvisor.Core;
+using Sharpvisor.Display;
 using Sharpvisor.Display.Keys;
 using Sharpvisor.Vsp.Balloon;
 using Sharpvisor.Vsp.Integration;
@@ -13,6 +14,7 @@ namespace Sharpvisor.Worker.Control;
 /// Commands: status; shutdown; reboot; pause; resume; kvp get (key, pool), without a key all of the pool's pairs; kvp set (key, value,
 /// pool); kvp delete (key, pool); copy (file, destination, overwrite); freeze; thaw; disk add (file, read_only, controller);
 /// disk remove (lun or nvme); nic add (network, mac); nic remove (nic); nic link (nic, link: up or down); send-keys (keys, literal);
+/// screenshot (file);
 /// memory (bytes the guest is to keep). Answers: {"ok":true, …} or {"ok":false,"error":"one line"}. Thread-safe.
 /// </summary>
 public sealed class VmController(VirtualMachine vm)
@@ -71,6 +73,8 @@ public sealed class VmController(VirtualMachine vm)
             case "disk remove":
                 int lun = request.Lun ?? throw new ControlException("disk remove needs a lun");
                 return vm.RemoveDisk(lun) ? [] : throw new ControlException($"no SCSI disk has LUN {lun}");
+            case "screenshot":
+                return Screenshot(Need(request.File, "file"));
             case "nic add" or "nic remove" or "nic link":
                 return ChangeNetwork(request);
             case "send-keys":
@@ -131,6 +135,19 @@ public sealed class VmController(VirtualMachine vm)
             default:
                 throw new ControlException($"no such command: {request.Command}");
         }
+    }
+
+    private JsonObject Screenshot(string file)
+    {
+        var image = new ScreenImage();
+        if (!vm.Console.Screen.TryCapture(image))
+        {
+            throw new ControlException("the guest shows nothing");
+        }
+
+        using FileStream stream = File.Create(file);
+        PngWriter.Write(stream, image);
+        return new JsonObject { ["width"] = image.Width, ["height"] = image.Height };
     }
 
     private async Task<JsonObject> SendKeysAsync(ControlRequest request, CancellationToken cancellation)
