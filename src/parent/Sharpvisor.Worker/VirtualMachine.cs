@@ -127,6 +127,9 @@ public sealed class VirtualMachine : IDisposable
         }
     }
 
+    /// <summary>False: this host cannot run translated code, and every engine is the interpreter.</summary>
+    public static bool HasTranslator => TranslatorEngineFactory.IsSupported;
+
     /// <summary>Every counter of this VM; see <see cref="StatisticNames"/>.</summary>
     public Statistics Statistics { get; } = new();
 

@@ -1,5 +1,6 @@
-// Memory for generated native code: one memfd mapped twice, writable at one address and executable at another, so that
-// no mapping is ever writable and executable.
+// Memory for generated native code: one memfd mapped twice, writable at one address and executable at another. Sequences that
+// modify themselves need more: the processor promises that only for stores through the address the code runs at (Intel SDM
+// Vol. 3A, 8.1.3).
 namespace Sharpvisor.Cpu.Tests.Differential;
 
 internal sealed unsafe class ExecutablePages : IDisposable
@@ -8,7 +9,8 @@ internal sealed unsafe class ExecutablePages : IDisposable
 
     /// <param name="address">Where the executable view goes.</param>
     /// <param name="bytes">A multiple of 4096.</param>
-    public ExecutablePages(ulong address, int bytes)
+    /// <param name="modifiable">The executable view is writable as well.</param>
+    public ExecutablePages(ulong address, int bytes, bool modifiable = false)
     {
         _bytes = bytes;
         int fd = HostCalls.memfd_create("sharpvisor-diff", 1);
@@ -17,7 +19,7 @@ internal sealed unsafe class ExecutablePages : IDisposable
             throw new InvalidOperationException("cannot create memory for native code");
         }
 
-        Executable = HostCalls.MapAt(address, (ulong)bytes, HostCalls.ProtRead | HostCalls.ProtExec, fd);
+        Executable = HostCalls.MapAt(address, (ulong)bytes, HostCalls.ProtRead | HostCalls.ProtExec | (modifiable ? HostCalls.ProtWrite : 0), fd);
         Writable = (byte*)HostCalls.mmap(null, (nuint)bytes, HostCalls.ProtRead | HostCalls.ProtWrite, HostCalls.MapShared, fd, 0);
         _ = HostCalls.close(fd);
         if ((nint)Writable == -1)

@@ -209,7 +209,7 @@ internal sealed unsafe class GuestRunner : ISequenceRunner
         Write64(directory + ((_arena.Buffer >> 21 & 511) * 8), BufferTable | userTable);
         for (ulong i = 0; i < Arena.CodeBytes / Arena.PageBytes; i++)
         {
-            Write64(CodeTable + ((_arena.Code >> 12 & 511) + i) * 8, (CodeGpa + (i * Arena.PageBytes)) | 5);
+            Write64(CodeTable + ((_arena.Code >> 12 & 511) + i) * 8, (CodeGpa + (i * Arena.PageBytes)) | userTable);
         }
 
         for (ulong i = 0; i < Arena.BufferPages; i++)

@@ -33,7 +33,7 @@ internal sealed unsafe class HostRunner : ISequenceRunner
     {
         _arena = arena;
         FaultHandler.Install();
-        _code = new ExecutablePages(arena.Code, Arena.CodeBytes);
+        _code = new ExecutablePages(arena.Code, Arena.CodeBytes, modifiable: true);
         _control = HostCalls.MapAt(arena.Control, 0x1000, HostCalls.ProtRead | HostCalls.ProtWrite);
         _buffer = HostCalls.MapAt(arena.Buffer, Arena.BufferBytes, HostCalls.ProtRead | HostCalls.ProtWrite);
         _trampoline = new ExecutablePages(arena.Trampoline, 0x1000);

@@ -1,9 +1,9 @@
 // Interpreter and translator against the host CPU over random instruction sequences, and proof that the comparison can fail.
-// SHARPVISOR_DIFF_SEQUENCES sets how many sequences, SHARPVISOR_DIFF_SEED (hexadecimal) other ones.
+// SHARPVISOR_DIFF_SEQUENCES sets how many sequences, SHARPVISOR_DIFF_MINUTES for how long instead, SHARPVISOR_DIFF_SEED
+// (hexadecimal) other ones; see tests/differential.
 using System.Diagnostics;
 using System.Globalization;
 using Iced.Intel;
-using Sharpvisor.Core;
 using Sharpvisor.Cpu.Decode;
 using Sharpvisor.Cpu.Interpreter;
 using Sharpvisor.Cpu.Translator;
@@ -15,23 +15,24 @@ namespace Sharpvisor.Cpu.Tests.Differential;
 public sealed unsafe class InterpreterDifferentialTests
 {
     private const long DefaultSequences = 2_000_000;
-    private const long DefaultTranslatorSequences = 500_000;
+    private const long DefaultThreeWaySequences = 200_000;
     private const ulong DefaultSeed = 0x5AA5_2026;
 
     [Fact]
-    public void The_interpreter_agrees_with_the_host_over_random_sequences() => Compare(Interpreter, DefaultSequences);
+    public void The_interpreter_agrees_with_the_host_over_random_sequences() => Compare(CreateForInterpreter, DefaultSequences);
 
     [Fact]
-    public void The_translator_agrees_with_the_host_over_random_sequences() =>
-        Compare(new Engine("translator", new TranslatorEngineFactory(threshold: 1)), DefaultTranslatorSequences);
+    public void Host_interpreter_and_translator_agree_over_random_sequences() => Compare(CreateThreeWay, DefaultThreeWaySequences);
 
-    private static void Compare(Engine engine, long defaultSequences)
+    private static void Compare(Func<Func<InstructionClass, Code, bool>?, DifferentialCampaign> create, long defaultSequences)
     {
+        var limit = TimeSpan.FromMinutes(Setting("SHARPVISOR_DIFF_MINUTES", NumberStyles.Integer, 0));
         long sequences = (long)Setting("SHARPVISOR_DIFF_SEQUENCES", NumberStyles.Integer, (ulong)defaultSequences);
         ulong seed = Setting("SHARPVISOR_DIFF_SEED", NumberStyles.HexNumber, DefaultSeed);
         int maximum = (int)Setting("SHARPVISOR_DIFF_MISMATCHES", NumberStyles.Integer, 5);
         int workers = Math.Clamp(Environment.ProcessorCount, 1, Arena.MaximumCount);
         var found = new List<Mismatch>();
+        long done = 0;
         long instructions = 0;
         long faults = 0;
         var watch = Stopwatch.StartNew();
@@ -44,11 +45,12 @@ public sealed unsafe class InterpreterDifferentialTests
             {
                 try
                 {
-                    using DifferentialCampaign campaign = Create(engine, Filter());
-                    List<Mismatch> mine = campaign.Run(seed, worker, workers, sequences / workers, maximum);
+                    using DifferentialCampaign campaign = create(Filter());
+                    List<Mismatch> mine = RunFor(campaign, seed, worker, workers, limit, sequences / workers, maximum);
                     lock (found)
                     {
                         found.AddRange(mine);
+                        done += campaign.Sequences;
                         instructions += campaign.Instructions;
                         faults += campaign.Faulted;
                     }
@@ -68,8 +70,27 @@ public sealed unsafe class InterpreterDifferentialTests
         }
 
         Assert.Null(failure);
-        Write($"seed {seed:x}: {sequences} sequences, {instructions} instructions, {faults} ending in an exception, {watch.Elapsed.TotalSeconds:F1} s");
+        Write($"seed {seed:x}: {done} sequences, {instructions} instructions, {faults} ending in an exception, {watch.Elapsed.TotalSeconds:F1} s");
         Assert.True(found.Count == 0, string.Join(Environment.NewLine, found.Select(static m => m.Report)));
+    }
+
+    private static List<Mismatch> RunFor(
+        DifferentialCampaign campaign, ulong seed, int worker, int workers, TimeSpan limit, long count, int maximum)
+    {
+        if (limit == TimeSpan.Zero)
+        {
+            return campaign.Run(seed, worker, workers, count, maximum);
+        }
+
+        const long portion = 20_000;
+        var found = new List<Mismatch>();
+        var watch = Stopwatch.StartNew();
+        for (long i = 0; watch.Elapsed < limit && found.Count < maximum; i++)
+        {
+            found.AddRange(campaign.Run(seed, worker + (i * portion * workers), workers, portion, maximum));
+        }
+
+        return found;
     }
 
     [Fact]
@@ -83,7 +104,7 @@ public sealed unsafe class InterpreterDifferentialTests
         {
             // ADD in its place: wrong whenever carry is set.
             table.Add(Code.Adc_rm32_r32, table.Find(Code.Add_rm32_r32, OpFlags.None), memory, flat);
-            using DifferentialCampaign campaign = Create(Interpreter, null);
+            using DifferentialCampaign campaign = CreateForInterpreter(null);
             Mismatch found = Assert.Single(campaign.Run(DefaultSeed, 0, 1, 100_000));
             Write(found.Report);
             string instruction = Assert.Single(found.Instructions);
@@ -96,13 +117,21 @@ public sealed unsafe class InterpreterDifferentialTests
         }
     }
 
-    private static Engine Interpreter => new("interpreter", new InterpreterEngineFactory());
-
-    private static DifferentialCampaign Create(Engine engine, Func<InstructionClass, Code, bool>? filter)
+    private static DifferentialCampaign CreateForInterpreter(Func<InstructionClass, Code, bool>? filter)
     {
         Arena arena = Arena.Acquire();
-        var guest = new GuestRunner(engine.Name, arena, engine.Factory);
+        var guest = new GuestRunner("interpreter", arena, new InterpreterEngineFactory());
         return new DifferentialCampaign(arena, new InstructionCatalog(guest.Cpuid, filter), new HostRunner(arena), guest);
+    }
+
+    private static DifferentialCampaign CreateThreeWay(Func<InstructionClass, Code, bool>? filter)
+    {
+        Arena arena = Arena.Acquire();
+        var interpreter = new GuestRunner("interpreter", arena, new InterpreterEngineFactory());
+        var translator = new GuestRunner("translator", arena, new TranslatorEngineFactory(threshold: 1));
+        var catalog = new InstructionCatalog(translator.Cpuid, filter);
+        return new DifferentialCampaign(
+            arena, catalog, new HostRunner(arena), interpreter, translator, new AgainRunner(translator));
     }
 
     // SHARPVISOR_DIFF_CLASSES=Alu,Shift runs only these classes, SHARPVISOR_DIFF_WITHOUT=Fbld,Cmpsd leaves mnemonics out.
@@ -122,6 +151,4 @@ public sealed unsafe class InterpreterDifferentialTests
         ulong.TryParse(Environment.GetEnvironmentVariable(name), style, CultureInfo.InvariantCulture, out ulong value) ? value : otherwise;
 
     private static void Write(string line) => TestContext.Current.TestOutputHelper?.WriteLine(line);
-
-    private sealed record Engine(string Name, IVpEngineFactory Factory);
 }

@@ -56,7 +56,7 @@ internal sealed class Sequence
                 Items[i].NearBranch64--;
             }
 
-            if (SequenceTracker.IsLabelLoad(Items[i]) && (int)(Items[i].MemoryDisplacement64 & 0xFF) > index)
+            if ((SequenceTracker.IsLabelLoad(Items[i]) || SequenceTracker.IsPatch(Items[i])) && (int)(Items[i].MemoryDisplacement64 & 0xFF) > index)
             {
                 Items[i].MemoryDisplacement64--;
             }

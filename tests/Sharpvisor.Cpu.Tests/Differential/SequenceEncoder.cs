@@ -52,7 +52,7 @@ internal sealed class SequenceEncoder
             {
                 instruction.NearBranch64 = rip;
             }
-            else if (SequenceTracker.IsLabelLoad(instruction))
+            else if (SequenceTracker.IsLabelLoad(instruction) || SequenceTracker.IsPatch(instruction))
             {
                 instruction.MemoryDisplacement64 = rip;
             }
@@ -92,6 +92,14 @@ internal sealed class SequenceEncoder
             {
                 int label = _starts[(int)(sequence.Items[i].MemoryDisplacement64 & 0xFF)];
                 BinaryPrimitives.WriteInt32LittleEndian(_writer.Written[(next - 4)..], label - next);
+                continue;
+            }
+
+            if (SequenceTracker.IsPatch(sequence.Items[i]))
+            {
+                // The displacement lies before the immediate; the target's immediate at the target's end.
+                int immediate = _starts[(int)(sequence.Items[i].MemoryDisplacement64 & 0xFF) + 1] - 4;
+                BinaryPrimitives.WriteInt32LittleEndian(_writer.Written[(next - 8)..], immediate - next);
                 continue;
             }
 

@@ -31,7 +31,14 @@ internal sealed unsafe class SequenceGenerator(InstructionCatalog catalog, Arena
         int length = 1 + _random.Below(MaximumInstructions);
         for (int i = 0; i < length; i++)
         {
-            AddOne();
+            if (_random.Below(150) == 0)
+            {
+                AddPatch();
+            }
+            else
+            {
+                AddOne();
+            }
         }
 
         Finish(sequence, _tracker);
@@ -43,7 +50,7 @@ internal sealed unsafe class SequenceGenerator(InstructionCatalog catalog, Arena
         _tracker.Begin(ref sequence.Initial);
         for (int i = 0; i < sequence.Count; i++)
         {
-            if (!_tracker.TryAdd(sequence.Items[i]))
+            if (!_tracker.TryAdd(sequence.Items[i]) || !PatchesFit(sequence, i))
             {
                 return false;
             }
@@ -51,6 +58,13 @@ internal sealed unsafe class SequenceGenerator(InstructionCatalog catalog, Arena
 
         Finish(sequence, _tracker);
         return true;
+    }
+
+    private static bool PatchesFit(Sequence sequence, int index)
+    {
+        int target = (int)(sequence.Items[index].MemoryDisplacement64 & 0xFF);
+        return !SequenceTracker.IsPatch(sequence.Items[index])
+            || (target < sequence.Count && SequenceTracker.IsPatchable(sequence.Items[target]));
     }
 
     private static void Finish(Sequence sequence, SequenceTracker tracker)
@@ -125,6 +139,35 @@ internal sealed unsafe class SequenceGenerator(InstructionCatalog catalog, Arena
                 return;
             }
         }
+    }
+
+    // An instruction, and before it, with or without others between, a store that changes its immediate.
+    private void AddPatch()
+    {
+        if (_sequence.Count > Sequence.Capacity - 40)
+        {
+            return;
+        }
+
+        var patch = default(Instruction);
+        patch.Code = Code.Mov_rm32_imm32;
+        patch.SetOpKind(0, OpKind.Memory);
+        patch.MemoryBase = Register.RIP;
+        patch.MemoryIndexScale = 1;
+        patch.MemoryDisplSize = 8;
+        patch.MemoryDisplacement64 = SequenceTracker.Label | 0xFF;
+        patch.SetOpKind(1, OpKind.Immediate32);
+        patch.Immediate32 = (uint)InterestingValues.Integer(ref _random);
+        int at = _sequence.Count;
+        Append(patch);
+        for (int i = _random.Below(4); i > 0; i--)
+        {
+            AddOne();
+        }
+
+        Register register = OperandPicker.Gpr(4, _random.Below(16) & ~4);
+        Append(Instruction.Create(Code.Add_rm32_imm32, register, (int)_random.Next()));
+        _sequence.Items[at].MemoryDisplacement64 = SequenceTracker.Label | (uint)(_sequence.Count - 1);
     }
 
     private bool TryAppend(in Instruction instruction)

@@ -63,6 +63,15 @@ internal sealed class SequenceTracker(ulong buffer)
     public static bool IsLabelLoad(in Instruction instruction) =>
         instruction.Code == Code.Lea_r64_m && (instruction.MemoryDisplacement64 & ~0xFFUL) == Label;
 
+    /// <summary>MOV dword [RIP + …], imm32 over the immediate of a later instruction, addressed as <see cref="IsLabelLoad"/> does.</summary>
+    public static bool IsPatch(in Instruction instruction) =>
+        instruction.Code == Code.Mov_rm32_imm32 && instruction.Op0Kind == OpKind.Memory
+        && (instruction.MemoryDisplacement64 & ~0xFFUL) == Label;
+
+    /// <summary>Ends in four bytes that may be anything: all flags are defined, and the result is no address.</summary>
+    public static bool IsPatchable(in Instruction instruction) =>
+        instruction.Code == Code.Add_rm32_imm32 && instruction.Op0Kind == OpKind.Register;
+
     public static bool IsIndirect(in Instruction instruction) =>
         instruction.Code is Code.Jmp_rm64 or Code.Call_rm64 or Code.Retnq or Code.Retnq_imm16;
 
@@ -121,6 +130,11 @@ internal sealed class SequenceTracker(ulong buffer)
         if ((instruction.RflagsRead & _now.Undefined) != 0)
         {
             return false;
+        }
+
+        if (IsPatch(instruction))
+        {
+            return (instruction.MemoryDisplacement64 & 0xFF) > (ulong)_index;
         }
 
         foreach (UsedMemory memory in info.GetUsedMemory())

@@ -50,6 +50,27 @@ public sealed class BootTests
             .AssertPrinted("d29751f2649b32ff572b5e0a9f541ea660a50f94ff0beedfb0b692b924cc8025");
     }
 
+    [Fact]
+    public async Task Debian_13s_kernel_finds_all_its_integration_components()
+    {
+        const string Drivers = "for m in hv_vmbus hv_utils hv_storvsc hv_balloon; do modprobe $m || echo no $m; done; "
+            + "until [ $(cat /sys/bus/vmbus/devices/*/state | grep -c 3) -ge 5 ]; do sleep 0.2; done; "
+            + "for d in /sys/bus/vmbus/devices/*/driver; do echo bound $(basename $(readlink $d)); done";
+
+        GuestRun run = await GuestRun.BootAsync(
+            KernelFlavour.TrixieCloud, Report + "\n" + Drivers, o => o with { Processors = 2, Engine = EngineKind.Software });
+
+        run.AssertPoweredOff()
+            .AssertPrinted("Linux version 6.12.")
+            .AssertPrinted("clocksource: hyperv_clocksource_tsc_page")
+            .AssertPrinted("processors: 2")
+            .AssertPrinted("hv_vmbus: Vmbus version:5.")
+            .AssertPrinted("bound hv_utils")
+            .AssertPrinted("bound hv_balloon")
+            .AssertNotPrinted("no hv_")
+            .AssertNotPrinted("Call Trace");
+    }
+
     [Theory]
     [InlineData("Cloud")]
     [InlineData("Generic")]

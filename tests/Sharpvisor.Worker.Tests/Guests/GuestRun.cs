@@ -9,8 +9,16 @@ internal sealed record GuestRun(string Console, VmResult? Result, IReadOnlyDicti
 {
     private static readonly Lazy<LinuxGuest> s_cloud = new(() => Prepare(KernelFlavour.Cloud));
     private static readonly Lazy<LinuxGuest> s_generic = new(() => Prepare(KernelFlavour.Generic));
+    private static readonly Lazy<LinuxGuest> s_trixieCloud = new(() => Prepare(KernelFlavour.TrixieCloud));
+    private static readonly Lazy<LinuxGuest> s_trixieGeneric = new(() => Prepare(KernelFlavour.TrixieGeneric));
 
-    public static LinuxGuest Guest(KernelFlavour flavour) => (flavour == KernelFlavour.Cloud ? s_cloud : s_generic).Value;
+    public static LinuxGuest Guest(KernelFlavour flavour) => (flavour switch
+    {
+        KernelFlavour.Cloud => s_cloud,
+        KernelFlavour.TrixieCloud => s_trixieCloud,
+        KernelFlavour.TrixieGeneric => s_trixieGeneric,
+        _ => s_generic,
+    }).Value;
 
     public static DebianPackages Packages { get; } = new(DebianPackages.DefaultCacheDirectory, _ => { });
 

@@ -9,6 +9,9 @@ internal enum KernelFlavour
 {
     Cloud,
     Generic,
+    /// <summary>Debian 13's, whatever the host's release is.</summary>
+    TrixieCloud,
+    TrixieGeneric,
 }
 
 internal sealed class LinuxGuest
@@ -39,8 +42,9 @@ internal sealed class LinuxGuest
 
     public static LinuxGuest Prepare(DebianPackages packages, KernelFlavour flavour)
     {
-        string meta = flavour == KernelFlavour.Cloud ? "linux-image-cloud-amd64" : "linux-image-amd64";
-        string kernel = packages.Unpack(packages.Resolve(meta, "linux-image-"));
+        string meta = flavour is KernelFlavour.Cloud or KernelFlavour.TrixieCloud ? "linux-image-cloud-amd64" : "linux-image-amd64";
+        DebianPackages kernels = flavour is KernelFlavour.TrixieCloud or KernelFlavour.TrixieGeneric ? packages.Of("trixie") : packages;
+        string kernel = kernels.Unpack(kernels.Resolve(meta, "linux-image-"));
         string modules = s_moduleRoots
             .Select(p => Path.Combine(kernel, p)).Where(Directory.Exists).SelectMany(Directory.EnumerateDirectories).Single();
         return new LinuxGuest(

@@ -1,7 +1,6 @@
 // The options that every command which boots a VM shares, and their translation into VmOptions.
 using System.CommandLine;
 using System.CommandLine.Parsing;
-using Sharpvisor.Cpu.Translator;
 using Sharpvisor.Worker;
 
 namespace Sharpvisor.Cli.Options;
@@ -160,7 +159,7 @@ internal sealed class VmCommandOptions
             throw new VmConfigurationException("--engine lockstep cannot follow what synthetic devices write; use --integration off");
         }
 
-        if (!TranslatorEngineFactory.IsSupported)
+        if (!VirtualMachine.HasTranslator)
         {
             throw new VmConfigurationException("--engine lockstep needs an x86-64 host with SSE4.2 and AES");
         }
