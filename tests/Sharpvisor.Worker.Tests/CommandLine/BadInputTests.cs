@@ -166,6 +166,10 @@ public sealed class BadInputTests : IDisposable
         AssertRefusedAsync("--net", "run", "--kernel", Kernel, "--net", "user", "--integration", "off", "--nic", "synthetic");
 
     [Fact]
+    public Task Compare_measures_passt_s_network_only() =>
+        AssertRefusedAsync("--net switch=/tmp/x", "compare", "--kernel", Kernel, "--net", "switch=/tmp/x");
+
+    [Fact]
     public Task A_capture_that_cannot_be_written_is_named() =>
         AssertRefusedAsync("/nowhere/x.pcap", "run", "--kernel", Kernel, "--net", "user", "--nic", "legacy", "--pcap", "/nowhere/x.pcap");
 
