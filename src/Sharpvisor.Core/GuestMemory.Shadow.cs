@@ -13,6 +13,9 @@ public sealed unsafe partial class GuestMemory
         _isShadow = true;
         _ram = original._ram;
         _ramBytes = original._ramBytes;
+        _maximumLowBytes = original._maximumLowBytes;
+        _startBytes = original._startBytes;
+        _currentBytes = original._currentBytes;
         LowRamBytes = original.LowRamBytes;
         HighRamBytes = original.HighRamBytes;
         _pageCount = original._pageCount;

@@ -44,22 +44,28 @@ public sealed unsafe partial class GuestMemory : IDisposable
     private ICodeWatcher[] _codeWatchers = [];
 
     /// <param name="ramBytes">Size of RAM in bytes, a multiple of 4096, at least 1 MiB.</param>
-    /// <exception cref="ArgumentOutOfRangeException">The size is unusable.</exception>
+    /// <param name="maximumBytes">What it may grow to; smaller values mean that it does not.</param>
+    /// <exception cref="ArgumentOutOfRangeException">A size is unusable.</exception>
     /// <exception cref="IOException">The host refuses the mapping.</exception>
-    public GuestMemory(ulong ramBytes)
+    public GuestMemory(ulong ramBytes, ulong maximumBytes = 0)
     {
         ArgumentOutOfRangeException.ThrowIfLessThan(ramBytes, 1UL << 20);
         ArgumentOutOfRangeException.ThrowIfNotEqual(ramBytes % PageBytes, 0UL);
-        _ramBytes = (nuint)ramBytes;
+        ArgumentOutOfRangeException.ThrowIfNotEqual(maximumBytes % PageBytes, 0UL);
+        maximumBytes = Math.Max(ramBytes, maximumBytes);
+        _ramBytes = (nuint)maximumBytes;
+        _maximumLowBytes = Math.Min(maximumBytes, LowRamLimit);
+        _startBytes = ramBytes;
+        _currentBytes = ramBytes;
         LowRamBytes = Math.Min(ramBytes, LowRamLimit);
         HighRamBytes = ramBytes - LowRamBytes;
-        _pageCount = (nuint)((HighRamBase + HighRamBytes) >> PageShift);
+        _pageCount = (nuint)((HighRamBase + MaximumHighRamBytes) >> PageShift);
 
         // SAFETY: each mapping is checked, and released only in Dispose.
         int fd = Libc.memfd_create("sharpvisor-ram", Libc.MFD_CLOEXEC);
-        if (fd < 0 || Libc.ftruncate(fd, (long)ramBytes) != 0)
+        if (fd < 0 || Libc.ftruncate(fd, (long)maximumBytes) != 0)
         {
-            throw new IOException($"cannot create {ramBytes >> 20} MiB of guest memory");
+            throw new IOException($"cannot create {maximumBytes >> 20} MiB of guest memory");
         }
 
         _ram = Map(_ramBytes, Libc.MAP_SHARED | Libc.MAP_NORESERVE, fd);
@@ -67,27 +73,26 @@ public sealed unsafe partial class GuestMemory : IDisposable
         _pages = (ulong*)Map(_pageCount * sizeof(ulong), Libc.MAP_PRIVATE | Libc.MAP_ANONYMOUS | Libc.MAP_NORESERVE, -1);
         _codeGeneration = (uint*)Map(_pageCount * sizeof(uint), Libc.MAP_PRIVATE | Libc.MAP_ANONYMOUS | Libc.MAP_NORESERVE, -1);
 
-        _chunks = new HostPages[(int)((ramBytes + (1UL << ChunkShift) - 1) >> ChunkShift)];
+        _chunks = new HostPages[(int)((maximumBytes + (1UL << ChunkShift) - 1) >> ChunkShift)];
         for (int i = 0; i < _chunks.Length; i++)
         {
             ulong start = (ulong)i << ChunkShift;
-            _chunks[i] = new HostPages(_ram + start, (int)Math.Min(1UL << ChunkShift, ramBytes - start), owned: false);
+            _chunks[i] = new HostPages(_ram + start, (int)Math.Min(1UL << ChunkShift, maximumBytes - start), owned: false);
         }
 
         for (ulong offset = 0; offset < ramBytes; offset += PageBytes)
         {
-            ulong gpa = offset < LowRamBytes ? offset : offset - LowRamBytes + HighRamBase;
-            _pages[gpa >> PageShift] = (ulong)(_ram + offset) | (ulong)(PageFlags.Readable | PageFlags.Writable);
+            _pages[GpaOf(offset) >> PageShift] = RamEntry(offset);
         }
     }
 
     /// <summary>Raised after pages were mapped, unmapped or overlaid: cached translations must go. Argument: first GPN, count.</summary>
     public event Action<ulong, ulong>? LayoutChanged;
 
-    /// <summary>RAM from address 0, in bytes.</summary>
+    /// <summary>RAM from address 0 that the VM starts with, in bytes: what firmware tells the guest of.</summary>
     public ulong LowRamBytes { get; }
 
-    /// <summary>RAM from 4 GiB, in bytes.</summary>
+    /// <summary>RAM from 4 GiB that the VM starts with, in bytes.</summary>
     public ulong HighRamBytes { get; }
 
     /// <summary>Number of GPNs that can be backed at all.</summary>
@@ -428,8 +433,8 @@ public sealed unsafe partial class GuestMemory : IDisposable
 
     private bool TryRamOffset(ulong gpa, ulong length, out ulong offset)
     {
-        offset = gpa < HighRamBase ? gpa : gpa - HighRamBase + LowRamBytes;
-        ulong limit = gpa < HighRamBase ? LowRamBytes : HighRamBase + HighRamBytes;
+        offset = gpa < HighRamBase ? gpa : gpa - HighRamBase + _maximumLowBytes;
+        ulong limit = gpa < HighRamBase ? _maximumLowBytes : HighRamBase + MaximumHighRamBytes;
         if (gpa >= limit || length > limit - gpa)
         {
             return false;

@@ -142,4 +142,76 @@ public sealed class GuestMemoryTests : IDisposable
 
         public void CodeTracked(ulong gpn) => Pages.Add(gpn);
     }
+
+    [Fact]
+    public void Memory_grows_to_its_maximum_and_shrinks_to_what_it_started_with()
+    {
+        using var memory = new GuestMemory(16 << 20, 48 << 20);
+        var changes = new List<(ulong, ulong)>();
+        memory.LayoutChanged += (gpn, count) => changes.Add((gpn, count));
+        Assert.Equal((16UL << 20, 48UL << 20), (memory.RamBytes, memory.MaximumBytes));
+        Assert.False(memory.TryWrite(16 << 20, 1UL));
+        Assert.False(memory.TryDiscard(0x1000, 1));
+
+        Assert.True(memory.TryGrow((16 << 20) + 5, out ulong gpa, out ulong added));
+        Assert.Equal((16UL << 20, 16UL << 20, 32UL << 20), (gpa, added, memory.RamBytes));
+        Assert.Equal((0x1000UL, 0x1000UL), Assert.Single(changes));
+        Assert.True(memory.TryWrite((32UL << 20) - 8, 7UL));
+        Assert.True(memory.TryGetMemory((16UL << 20) - 8, 16, out Memory<byte> across));
+        across.Span.Fill(1);
+        Assert.False(memory.TryRead(32UL << 20, out ulong _));
+        Assert.True(memory.TryDiscard(0x1FFF, 1));
+
+        Assert.True(memory.TryGrow(ulong.MaxValue, out gpa, out added));
+        Assert.Equal((32UL << 20, 16UL << 20), (gpa, added));
+        Assert.False(memory.TryGrow(4096, out _, out _));
+        Assert.True(memory.TryWrite(32UL << 20, 9UL));
+
+        memory.Shrink(24 << 20);
+        Assert.Equal((24UL << 20, 0UL), (memory.RamBytes, memory.PageEntry(0x1800)));
+        memory.Shrink(0);
+        Assert.Equal(16UL << 20, memory.RamBytes);
+        Assert.False(memory.TryRead(16UL << 20, out ulong _));
+        Assert.True(memory.TryRead((16UL << 20) - 8, out ulong kept));
+        Assert.Equal(0x0101_0101_0101_0101UL, kept);
+
+        // What comes again is zeroed.
+        Assert.True(memory.TryGrow(32 << 20, out _, out _));
+        Assert.True(memory.TryRead(32UL << 20, out ulong content));
+        Assert.Equal(0UL, content);
+    }
+
+    [Fact]
+    public void Memory_grows_around_the_hole_below_4_GiB()
+    {
+        using var memory = new GuestMemory(GuestMemory.LowRamLimit - (128 << 20), GuestMemory.LowRamLimit + (256 << 20));
+        Assert.Equal(256UL << 20, memory.MaximumHighRamBytes);
+        Assert.True(memory.TryGrow(384 << 20, out ulong gpa, out ulong added));
+        Assert.Equal((GuestMemory.LowRamLimit - (128 << 20), 128UL << 20), (gpa, added));
+        Assert.True(memory.TryGrow(384 << 20, out gpa, out added));
+        Assert.Equal((GuestMemory.HighRamBase, 256UL << 20), (gpa, added));
+        Assert.True(memory.TryWrite(GuestMemory.HighRamBase, 5UL));
+        Assert.True(memory.TryGetMemory(GuestMemory.HighRamBase, 8, out Memory<byte> bytes));
+        Assert.Equal(5, bytes.Span[0]);
+        Assert.False(memory.TryRead(GuestMemory.LowRamLimit, out ulong _));
+        memory.Shrink(GuestMemory.LowRamLimit);
+        Assert.False(memory.TryRead(GuestMemory.HighRamBase, out ulong _));
+    }
+
+    [Fact]
+    public void Memory_does_not_grow_over_something_else()
+    {
+        using var memory = new GuestMemory(16 << 20, 48 << 20);
+        Assert.True(memory.PlaceOverlay(0x1800, memory.CreateOverlayPage(), writable: true));
+        Assert.False(memory.TryGrow(16 << 20, out _, out _));
+        Assert.Equal(16UL << 20, memory.RamBytes);
+        memory.RemoveOverlay(0x1800);
+        Assert.True(memory.TryGrow(16 << 20, out _, out _));
+        // An overlay keeps what is below from being seen; when it goes, nothing may be there any more.
+        Assert.True(memory.PlaceOverlay(0x1800, memory.CreateOverlayPage(), writable: true));
+        memory.Shrink(0);
+        Assert.True(memory.TryWrite(0x180_0000, 1UL));
+        memory.RemoveOverlay(0x1800);
+        Assert.False(memory.TryWrite(0x180_0000, 1UL));
+    }
 }

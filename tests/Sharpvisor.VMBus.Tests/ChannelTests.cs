@@ -188,7 +188,7 @@ public sealed class ChannelTests
     }
 
     [Fact]
-    public void Rescind_closes_the_channel_tells_the_guest_and_frees_the_relid_when_released()
+    public void Rescind_closes_the_channel_and_the_device_is_offered_anew_when_the_guest_released_the_old_relid()
     {
         using var bus = new TestBus();
         var device = new EchoDevice();
@@ -196,14 +196,17 @@ public sealed class ChannelTests
         bus.Server.Rescind(device);
         Assert.Equal(channel.Offer.Relid, bus.Client.Expect<RelidMessage>(ChannelMessageType.RescindChannelOffer).Relid);
         Assert.Equal(1, device.Closed);
+
+        var other = new EchoDevice(2);
         bus.Server.Offer(device);
-        OfferChannelMessage second = bus.Client.Expect<OfferChannelMessage>(ChannelMessageType.OfferChannel);
-        Assert.NotEqual(channel.Offer.Relid, second.Relid);
+        bus.Server.Offer(other);
+        Assert.Equal(other.Offer.InstanceId, bus.Client.Expect<OfferChannelMessage>(ChannelMessageType.OfferChannel).InstanceId);
+
         bus.Client.Post(new RelidMessage { Header = Wire.Header(ChannelMessageType.RelidReleased), Relid = channel.Offer.Relid });
+        OfferChannelMessage second = bus.Client.Expect<OfferChannelMessage>(ChannelMessageType.OfferChannel);
+        Assert.Equal((device.Offer.InstanceId, channel.Offer.Relid), (second.InstanceId, second.Relid));
         bus.Server.Rescind(device);
         Assert.Equal(second.Relid, bus.Client.Expect<RelidMessage>(ChannelMessageType.RescindChannelOffer).Relid);
-        bus.Server.Offer(device);
-        Assert.Equal(channel.Offer.Relid, bus.Client.Expect<OfferChannelMessage>(ChannelMessageType.OfferChannel).Relid);
     }
 
     [Fact]

@@ -15,7 +15,7 @@ public sealed class BalloonTests : IDisposable
     // Pages 0x2000 and up are the test's; the C# guest uses 4 to 12 MiB.
     private const ulong Page = 0x2000;
 
-    private readonly GuestMemory _memory = new(64 << 20);
+    private readonly GuestMemory _memory = new(128 << 20, 384 << 20);
     private readonly Statistics _statistics = new();
     private readonly BalloonVsp _vsp;
     private readonly VmbusServer _server;
@@ -108,10 +108,75 @@ public sealed class BalloonTests : IDisposable
         Assert.True(SpinWait.SpinUntil(() => _vsp.Report is not null, TimeSpan.FromSeconds(20)));
         Task<ulong> inflate = _vsp.SetBalloonAsync(10 * 4096, Cancellation);
         _ = guest.Receive();
-        guest.GivePages(more: false, (Page, 11), (Page, 0), (0x4000, 1), ((1UL << 40) - 1, 10), (Page + 4, 2));
+        guest.GivePages(more: false, (Page, 11), (Page, 0), (0x8000, 1), ((1UL << 40) - 1, 10), (Page + 4, 2));
         Assert.Equal(2UL * 4096, await inflate);
         Assert.True(_memory.TryRead(Page << 12, out ulong kept));
         Assert.Equal(7UL, kept);
+    }
+
+    [Fact]
+    public async Task Memory_above_what_there_is_comes_by_hot_add_and_the_rest_stays_in_the_balloon()
+    {
+        BalloonVsc guest = Negotiated();
+        Assert.False(_memory.TryWrite(128UL << 20, 1UL));
+        Task<ulong> growing = _vsp.SetMemoryAsync((256UL << 20) - 8192, Cancellation);
+        (ushort type, byte[] body) = guest.Receive();
+        Assert.Equal((10, 8, (128UL << 8) | (0x8000UL << 40)), (type, body.Length, BinaryPrimitives.ReadUInt64LittleEndian(body)));
+        Assert.True(_memory.TryWrite(128UL << 20, 1UL));
+        guest.HotAdded(0x8000);
+        (type, body) = guest.Receive();
+        Assert.Equal((6, 2u), (type, BinaryPrimitives.ReadUInt32LittleEndian(body)));
+        guest.GivePages(more: false, (Page, 2));
+        Assert.Equal((256UL << 20) - 8192, await growing);
+
+        // Less: ballooning only. More: first what the balloon holds, then memory, as far as there may be any.
+        Task<ulong> shrinking = _vsp.SetMemoryAsync((256UL << 20) - 16384, Cancellation);
+        Assert.Equal(6, guest.Receive().Type);
+        guest.GivePages(more: false, (Page + 2, 2));
+        Assert.Equal((256UL << 20) - 16384, await shrinking);
+        growing = _vsp.SetMemoryAsync(1UL << 30, Cancellation);
+        Assert.Equal(8, guest.Receive().Type);
+        guest.Unballooned();
+        Assert.Equal(10, guest.Receive().Type);
+        guest.HotAdded(0x8000);
+        Assert.Equal(384UL << 20, await growing);
+    }
+
+    [Theory]
+    [InlineData(0u, 128u)]
+    [InlineData(0x1000u, 144u)]
+    public async Task What_the_guest_does_not_take_is_taken_back(uint pages, uint megabytes)
+    {
+        BalloonVsc guest = Negotiated();
+        Task<ulong> growing = _vsp.SetMemoryAsync(256UL << 20, Cancellation);
+        _ = guest.Receive();
+        guest.HotAdded(pages);
+        await Assert.ThrowsAsync<IntegrationException>(() => growing);
+        Assert.Equal((ulong)megabytes << 20, _memory.RamBytes);
+    }
+
+    [Fact]
+    public async Task A_guest_that_claims_more_than_it_was_given_gets_no_more()
+    {
+        BalloonVsc guest = Negotiated();
+        guest.HotAdded(0x8000);
+        Task<ulong> growing = _vsp.SetMemoryAsync(256UL << 20, Cancellation);
+        _ = guest.Receive();
+        guest.HotAdded(uint.MaxValue);
+        Assert.Equal(256UL << 20, await growing);
+    }
+
+    [Theory]
+    [InlineData(1UL)]
+    [InlineData(1UL | 2 | (8 << 2))]
+    public async Task A_guest_that_cannot_add_memory_in_these_blocks_is_not_asked_to(ulong capabilities)
+    {
+        BalloonVsc guest = Open();
+        Assert.True(guest.RequestVersion(2, 0));
+        Assert.True(guest.ReportCapabilities(capabilities));
+        Assert.True(SpinWait.SpinUntil(() => _vsp.State == IntegrationState.Running, TimeSpan.FromSeconds(20)));
+        await Assert.ThrowsAsync<IntegrationException>(() => _vsp.SetMemoryAsync(256UL << 20, Cancellation));
+        Assert.Equal(128UL << 20, _memory.RamBytes);
     }
 
     [Fact]

@@ -1,7 +1,6 @@
 // Two connected unix stream sockets (socketpair(2)), which the class library cannot make: one for us, one for a child process.
 using System.Net.Sockets;
 using System.Runtime.InteropServices;
-using Microsoft.Win32.SafeHandles;
 
 namespace Sharpvisor.Core.Interop;
 
@@ -13,7 +12,7 @@ public static unsafe partial class SocketPair
     private const int SOCK_CLOEXEC = 0x80000;
 
     /// <exception cref="IOException">The host has no file descriptor left.</exception>
-    public static (Socket Ours, SafeFileHandle Theirs) Create()
+    public static (Socket Ours, Socket Theirs) Create()
     {
         // SAFETY: two integers on this stack frame.
         int* pair = stackalloc int[2];
@@ -22,7 +21,7 @@ public static unsafe partial class SocketPair
             throw new IOException("cannot create a pair of sockets");
         }
 
-        return (new Socket(new SafeSocketHandle(pair[0], ownsHandle: true)), new SafeFileHandle(pair[1], ownsHandle: true));
+        return (new Socket(new SafeSocketHandle(pair[0], ownsHandle: true)), new Socket(new SafeSocketHandle(pair[1], ownsHandle: true)));
     }
 
     [LibraryImport("libc", SetLastError = true)]

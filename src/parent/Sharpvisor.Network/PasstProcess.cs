@@ -2,7 +2,6 @@
 // privileges. It gets its end of a socket pair and ends when ours is closed, however we end.
 using System.Net.Sockets;
 using System.Text;
-using Microsoft.Win32.SafeHandles;
 using Sharpvisor.Core.Interop;
 
 namespace Sharpvisor.Network;
@@ -12,6 +11,7 @@ internal sealed class PasstProcess : IDisposable
 {
     private const int AnswerTimeoutMilliseconds = 10_000;
     private const int KeptLines = 8;
+    private const int QueueBytes = 4 << 20;
     private readonly ChildProcess _child;
     private readonly Thread _outputReader;
     private readonly Queue<string> _output = new();
@@ -32,12 +32,14 @@ internal sealed class PasstProcess : IDisposable
     /// <exception cref="NetworkException">It is not installed, or refuses; the message says why.</exception>
     public static PasstProcess Start(PasstOptions options)
     {
-        (Socket ours, SafeFileHandle theirs) = SocketPair.Create();
+        (Socket ours, Socket theirs) = SocketPair.Create();
         ChildProcess? child;
         int error;
         using (theirs)
         {
-            child = ChildProcess.Start("passt", options.ToArguments(ChildProcess.PassedDescriptor), theirs, out error);
+            // On a unix socket the sender's limit is the queue's length; passt drops what does not fit, and TCP then waits for seconds.
+            theirs.SendBufferSize = QueueBytes;
+            child = ChildProcess.Start("passt", options.ToArguments(ChildProcess.PassedDescriptor), theirs.SafeHandle, out error);
         }
 
         if (child is null)

@@ -56,5 +56,9 @@ internal sealed class OfferedChannel
     /// <summary>The channel while it is open; the composition's, not the state machine's.</summary>
     public VmbusChannel? Live { get; set; }
 
+    /// <summary>Are both the primary channel of one device?</summary>
+    public bool IsSameInstance(OfferedChannel other) => Primary is null && other.Primary is null
+        && Offer.InterfaceId == other.Offer.InterfaceId && Offer.InstanceId == other.Offer.InstanceId;
+
     public bool IsBusy => Phase is ChannelPhase.Opening or ChannelPhase.Closing;
 }

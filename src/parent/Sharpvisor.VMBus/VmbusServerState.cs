@@ -154,13 +154,20 @@ internal sealed partial class VmbusServerState
         }
 
         _channels.Add(channel);
-        if (_link == Link.Connected && _offersSent)
+        if (_link == Link.Connected && _offersSent && !IsOutgoing(channel))
         {
             SendOffer(channel);
         }
 
         return channel;
     }
+
+    /// <summary>
+    /// Does the guest still know an earlier channel of the same instance? Until it released that one a new offer would find it in its
+    /// list (the WARN_ON in vmbus_onoffer, drivers/hv/channel_mgmt.c).
+    /// </summary>
+    private bool IsOutgoing(OfferedChannel channel) => channel.Primary is null
+        && _channels.Exists(other => other.Removed && other.Relid != 0 && other.IsSameInstance(channel));
 
     private void RescindSubchannels(OfferedChannel primary)
     {
@@ -256,6 +263,11 @@ internal sealed partial class VmbusServerState
             // A subchannel is offered again when the device is asked for it again, and a socket's connection is over.
             channel.Removed = true;
             _channels.Remove(channel);
+            if (_link == Link.Connected && _offersSent
+                && _channels.Find(next => !next.Removed && next.Phase == ChannelPhase.Released && next.IsSameInstance(channel)) is { } successor)
+            {
+                SendOffer(successor);
+            }
         }
     }
 

@@ -50,7 +50,7 @@ public sealed class VirtualMachine : IDisposable
 
         try
         {
-            _memory = new GuestMemory(options.MemoryBytes);
+            _memory = new GuestMemory(options.MemoryBytes, options.MaximumMemoryBytes);
         }
         catch (IOException e)
         {
@@ -127,6 +127,9 @@ public sealed class VirtualMachine : IDisposable
         }
     }
 
+    /// <summary>False: this host cannot run translated code, and every engine is the interpreter.</summary>
+    public static bool HasTranslator => TranslatorEngineFactory.IsSupported;
+
     /// <summary>Every counter of this VM; see <see cref="StatisticNames"/>.</summary>
     public Statistics Statistics { get; } = new();
 
@@ -143,7 +146,10 @@ public sealed class VirtualMachine : IDisposable
     public IReadOnlyList<(DiskOptions Options, int Index)> NvmeDisks => _nvme.List();
 
     /// <summary>The guest's RAM, the balloon's share included.</summary>
-    public ulong MemoryBytes => _options.MemoryBytes;
+    public ulong MemoryBytes => _memory.RamBytes;
+
+    /// <summary>What it may grow to by hot add.</summary>
+    public ulong MaximumMemoryBytes => _memory.MaximumBytes;
 
     public bool IsPaused
     {
@@ -288,9 +294,10 @@ public sealed class VirtualMachine : IDisposable
             File.Delete(_options.VsockPath!);
         }
 
+        // First: a channel that is to close may be blocked in its port.
+        _network.Dispose();
         _vmbus?.Dispose();
         Integration?.Dispose();
-        _network.Dispose();
         // Waits for I/O under way, whose completions still reach the controllers.
         _disks.Dispose();
         _nvme.Dispose();
@@ -374,6 +381,8 @@ public sealed class VirtualMachine : IDisposable
                 _partition.ResetAll();
                 _vmbus?.Reset();
                 _chipset.Reset();
+                // Firmware tells of the memory there was at the start only.
+                _memory.Shrink(0);
                 LoadGuest();
                 if (!_paused)
                 {

@@ -5,5 +5,8 @@ public static class VmLimits
 {
     public const ulong MinimumMemoryBytes = 16UL << 20;
     public const ulong MaximumMemoryBytes = 64UL << 30;
+
+    /// <summary>Hot add goes by whole blocks of this size, so a VM that can grow starts with whole ones.</summary>
+    public const ulong MemoryBlockBytes = 128UL << 20;
     public const int MaximumProcessors = 8;
 }

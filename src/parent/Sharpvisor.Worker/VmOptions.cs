@@ -70,6 +70,9 @@ public sealed record VmOptions
 
     public ulong MemoryBytes { get; init; } = 512UL << 20;
 
+    /// <summary>What memory may grow to while the VM runs; 0: it does not. Then both are multiples of 128 MiB.</summary>
+    public ulong MaximumMemoryBytes { get; init; }
+
     public int Processors { get; init; } = 1;
 
     /// <summary>Off: no VMBus and no Hyper-V interface at all.</summary>

@@ -55,6 +55,17 @@ public sealed class BadInputTests : IDisposable
     [Fact]
     public Task A_missing_disk_is_named() => AssertRefusedAsync("/nowhere/disk", "run", "--kernel", Kernel, "--disk", "/nowhere/disk");
 
+    [Theory]
+    [InlineData("512M,max=256M")]
+    [InlineData("500M,max=1G")]
+    [InlineData("512M,max=1000M")]
+    [InlineData("512M,max=65G")]
+    [InlineData("512M,max=much")]
+    [InlineData("512M,min=1M")]
+    [InlineData("512M,max=1G,max=2G")]
+    public Task Memory_that_cannot_grow_so_is_refused(string memory) =>
+        AssertRefusedAsync("--memory", "run", "--kernel", Kernel, "--memory", memory);
+
     [Fact]
     public Task NVMe_disks_without_integration_are_refused() =>
         AssertRefusedAsync(Write("nvme.img", new byte[4096]), "run", "--kernel", Kernel, "--integration", "off", "--disk", Path.Combine(_directory, "nvme.img,controller=nvme"));
@@ -145,6 +156,10 @@ public sealed class BadInputTests : IDisposable
     [Fact]
     public Task A_synthetic_card_without_integration_is_refused() =>
         AssertRefusedAsync("--net", "run", "--kernel", Kernel, "--net", "user", "--integration", "off", "--nic", "synthetic");
+
+    [Fact]
+    public Task Compare_measures_passt_s_network_only() =>
+        AssertRefusedAsync("--net switch=/tmp/x", "compare", "--kernel", Kernel, "--net", "switch=/tmp/x");
 
     [Fact]
     public Task A_capture_that_cannot_be_written_is_named() =>

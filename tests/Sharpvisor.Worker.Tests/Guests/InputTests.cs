@@ -1,7 +1,9 @@
 // Keys and mouse as Debian's drivers and a program in the guest see them: synthetic, and emulated without integration.
+using System.Net.Sockets;
 using Sharpvisor.Cli.Guests;
 using Sharpvisor.Core;
 using Sharpvisor.Display.Keys;
+using Sharpvisor.Display.Tests;
 using Xunit;
 
 namespace Sharpvisor.Worker.Tests.Guests;
@@ -17,8 +19,10 @@ public sealed class InputTests
     private static readonly string[] s_synthetic = ["hv_vmbus", "hyperv_keyboard", "hid_hyperv", "evdev"];
     private static readonly string[] s_emulated = ["psmouse", "evdev"];
 
-    [Fact]
-    public async Task Debian_s_synthetic_drivers_are_loaded_ten_times_and_report_keys_and_absolute_positions()
+    [Theory]
+    [InlineData("Generic")]
+    [InlineData("TrixieGeneric")]
+    public async Task Debian_s_synthetic_drivers_are_loaded_ten_times_and_report_keys_and_absolute_positions(string flavour)
     {
         const string Load = """
             modprobe evdev; modprobe hv_vmbus
@@ -29,7 +33,7 @@ public sealed class InputTests
             done
             echo "loaded $i times"
             """;
-        GuestRun run = await BootAsync(Load + Listen, s_synthetic, o => o, DriveAsync);
+        GuestRun run = await BootAsync(Enum.Parse<KernelFlavour>(flavour), Load + Listen, s_synthetic, o => o, DriveAsync);
 
         run.AssertPoweredOff()
             .AssertPrinted("loaded 10 times")
@@ -43,11 +47,20 @@ public sealed class InputTests
             await console.WaitForAsync("EV 1 30 1");
             await console.WaitForAsync("EV 1 103 1");
             await console.WaitForAsync("EV 1 111 0");
-            vm.Console.Pointer.Report(new PointerState(1000, 32767, PointerButtons.Left, 0));
-            await console.WaitForAsync("EV 3 0 1000");
-            await console.WaitForAsync("EV 3 1 32767");
+
+            string socket = Path.Combine(Path.GetTempPath(), $"sharpvisor-test-{Guid.NewGuid():N}");
+            using VncListener listener = VncListener.Bind("unix:" + socket);
+            listener.Start(vm);
+            using RfbClient client = RfbClient.Connect(new UnixDomainSocketEndPoint(socket));
+            client.Press('z');
+            await console.WaitForAsync("EV 1 44 0");
+            // The middle, with the left button; then the right bottom corner, with a turn of the wheel towards the user.
+            client.Pointer(1, client.Width / 2, client.Height / 2);
+            await console.WaitForAsync($"EV 3 0 {client.Width / 2 * 0x7FFF / (client.Width - 1)}");
             await console.WaitForAsync("EV 1 272 1");
-            vm.Console.Pointer.Report(new PointerState(1000, 32767, PointerButtons.None, -1));
+            client.Pointer(0x10, client.Width - 1, client.Height - 1);
+            await console.WaitForAsync("EV 3 0 32767");
+            await console.WaitForAsync("EV 3 1 32767");
             await console.WaitForAsync("EV 1 272 0");
             await console.WaitForAsync("EV 2 8 -1");
         }
@@ -60,7 +73,7 @@ public sealed class InputTests
             modprobe evdev; modprobe psmouse
             until grep -q -i 'PS/2.*Mouse\|Explorer Mouse' /proc/bus/input/devices; do usleep 20000; done
             """;
-        GuestRun run = await BootAsync(Load + Listen, s_emulated, o => o with { Integration = false }, DriveAsync);
+        GuestRun run = await BootAsync(KernelFlavour.Generic, Load + Listen, s_emulated, o => o with { Integration = false }, DriveAsync);
 
         run.AssertPoweredOff().AssertPrinted("AT Translated Set 2 keyboard").AssertPrinted("ImExPS/2 Generic Explorer Mouse");
 
@@ -83,7 +96,7 @@ public sealed class InputTests
     {
         GuestRun run = await GuestRun.BootAsync(
             KernelFlavour.Cloud,
-            "modprobe hv_vmbus; cat /sys/bus/vmbus/devices/*/class_id",
+            "modprobe hv_vmbus; until grep cfa8 /sys/bus/vmbus/devices/*/class_id; do usleep 20000; done; cat /sys/bus/vmbus/devices/*/class_id",
             o => o with { Engine = EngineKind.Software, Console = ConsoleDevices.Mouse },
             modules: ["hv_vmbus"]);
 
@@ -94,12 +107,12 @@ public sealed class InputTests
         KeySequence.SendAsync(vm.Console.Keyboard, KeySequence.Parse(keys), TestContext.Current.CancellationToken);
 
     private static async Task<GuestRun> BootAsync(
-        string script, string[] modules, Func<VmOptions, VmOptions> configure, Func<VirtualMachine, ConsoleTap, Task> drive)
+        KernelFlavour flavour, string script, string[] modules, Func<VmOptions, VmOptions> configure, Func<VirtualMachine, ConsoleTap, Task> drive)
     {
         ConsoleTap? console = null;
         Task driven = Task.CompletedTask;
         GuestRun run = await GuestRun.BootAsync(
-            KernelFlavour.Generic,
+            flavour,
             script,
             o => configure(o) with { Engine = EngineKind.Software, SerialOutput = console = new ConsoleTap(o.SerialOutput) },
             a => a.AddProgram("bin/events", GuestPrograms.Compile(GuestRun.Packages, "events")),

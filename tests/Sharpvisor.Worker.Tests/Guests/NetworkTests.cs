@@ -2,6 +2,7 @@
 using System.Net;
 using System.Net.Sockets;
 using System.Security.Cryptography;
+using Sharpvisor.Cli.Comparison;
 using Sharpvisor.Cli.Guests;
 using Sharpvisor.Core;
 using Xunit;
@@ -39,6 +40,17 @@ public sealed class NetworkTests : IDisposable
     }
 
     [Fact]
+    public async Task Synthetic_card_gets_an_address_and_carries_TCP_both_ways_and_its_driver_reloads_ten_times()
+    {
+        (GuestRun run, byte[] fromGuest, byte[] toGuest) = await TransferAsync(NetworkCardKind.Synthetic, "hv_netvsc", capture: null);
+
+        run.AssertPoweredOff().AssertPrinted("mac 00:15:5d:01:02:03").AssertPrinted("reloaded 10 carrier 1");
+        AssertTransferred(run, fromGuest, toGuest);
+        // What the guest sends goes out in large segments, which one ring packet carries.
+        Assert.True(run.Statistics["network.nic0.tx_large"] > 0);
+    }
+
+    [Fact]
     public async Task Two_VMs_on_a_switch_reach_each_other()
     {
         string path = Path.Combine(_directory, "switch");
@@ -53,6 +65,32 @@ public sealed class NetworkTests : IDisposable
 
         sender.AssertPoweredOff().AssertPrinted("PINGED");
         receiver.AssertPoweredOff().AssertPrinted(Sums(sender).Single());
+    }
+
+    [Fact]
+    public async Task Compare_measures_every_work_on_both_cards_and_the_synthetic_one_leaves_the_guest_less()
+    {
+        string initrd = Path.Combine(_directory, "initrd");
+        LinuxGuest guest = GuestRun.Guest(KernelFlavour.Generic);
+        await File.WriteAllBytesAsync(
+            initrd, guest.BuildInitramfs("true", modules: ["hv_netvsc", "tulip"]), TestContext.Current.CancellationToken);
+        var vm = new VmOptions
+        {
+            KernelPath = guest.KernelPath,
+            InitrdPath = initrd,
+            Engine = EngineKind.Software,
+            Networks = [Card(NetworkCardKind.Synthetic, s_address, new NetworkPortOptions { Network = "user" })],
+        };
+        (IReadOnlyDictionary<string, WorkMeasurement> legacy, IReadOnlyDictionary<string, WorkMeasurement> synthetic) =
+            await new NetworkComparison(vm, GuestRun.Packages, TimeSpan.FromSeconds(200), _ => { })
+                .MeasureAsync(TestContext.Current.CancellationToken);
+
+        foreach (NetworkWork work in NetworkWork.All)
+        {
+            Assert.True(synthetic[work.Key].Intercepts < legacy[work.Key].Intercepts, work.Title);
+        }
+
+        Assert.Contains("round trips", NetworkReport.Format(legacy, synthetic), StringComparison.Ordinal);
     }
 
     private static Task<GuestRun> BootOnSwitchAsync(string path, int number, string script) => GuestRun.BootAsync(
@@ -78,6 +116,7 @@ public sealed class NetworkTests : IDisposable
         byte[] toGuest = RandomNumberGenerator.GetBytes(TransferBytes);
         string script = $$"""
             modprobe {{driver}}
+            until [ -e /sys/class/net/eth0 ]; do usleep 20000; done
             echo "mac $(cat /sys/class/net/eth0/address)"
             {{NetworkTools.Configure}}
             ip -o -4 addr show dev eth0

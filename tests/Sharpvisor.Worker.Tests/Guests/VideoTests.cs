@@ -21,9 +21,11 @@ public sealed class VideoTests : IDisposable
 
     public void Dispose() => Directory.Delete(_directory, recursive: true);
 
-    [Fact]
-    public Task Hyperv_drm_is_loaded_ten_times_and_shows_what_the_guest_draws() => DrawAsync(
-        KernelFlavour.Generic,
+    [Theory]
+    [InlineData("Generic")]
+    [InlineData("TrixieGeneric")]
+    public Task Hyperv_drm_is_loaded_ten_times_and_shows_what_the_guest_draws(string flavour) => DrawAsync(
+        Enum.Parse<KernelFlavour>(flavour),
         """
         modprobe hv_vmbus
         for i in 1 2 3 4 5 6 7 8 9 10; do

@@ -60,6 +60,15 @@ public sealed class BalloonVsc(GuestChannel channel)
     /// <summary>DM_UNBALLOON_RESPONSE.</summary>
     public void Unballooned() => Send(9, []);
 
+    /// <summary>DM_MEM_HOT_ADD_RESPONSE.</summary>
+    public void HotAdded(uint pages)
+    {
+        byte[] body = new byte[8];
+        BinaryPrimitives.WriteUInt32LittleEndian(body, pages);
+        body[4] = pages > 0 ? (byte)1 : (byte)0;
+        Send(11, body);
+    }
+
     /// <summary>Waits for a message of the host: its type, and what follows the header.</summary>
     public (ushort Type, byte[] Body) Receive()
     {

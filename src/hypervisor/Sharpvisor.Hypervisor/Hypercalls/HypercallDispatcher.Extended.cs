@@ -47,7 +47,7 @@ internal sealed partial class HypercallDispatcher
         }
 
         // Nobody can have more free pages than there are: this bounds the work a call can cost.
-        ulong budget = (_partition.Memory.LowRamBytes + _partition.Memory.HighRamBytes) >> GuestMemory.PageShift;
+        ulong budget = _partition.Memory.RamBytes >> GuestMemory.PageShift;
         foreach (ulong range in ranges)
         {
             // union hv_gpa_page_range: additional pages in bits 0 to 10, large page in bit 11; then a page number, or

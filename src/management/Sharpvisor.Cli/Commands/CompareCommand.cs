@@ -17,21 +17,46 @@ internal static class CompareCommand
         command.SetAction((parsed, stop) => CommandErrors.GuardAsync(() =>
         {
             VmOptions vm = options.ToVmOptions(parsed);
+            if (vm.Networks.FirstOrDefault(n => n.Network != "user") is { } other)
+            {
+                throw new VmConfigurationException($"--net {other.Network}: compare measures --net user only");
+            }
+
             var packages = new DebianPackages(DebianPackages.DefaultCacheDirectory, Progress);
-            return CompareAsync(vm, packages, options.Timeout(parsed), stop);
+            return CompareAllAsync(vm, packages, options.Timeout(parsed), stop);
         }));
         return command;
     }
 
-    /// <summary>Runs the comparison and prints its table on stdout.</summary>
-    public static async Task<int> CompareAsync(VmOptions vm, DebianPackages packages, TimeSpan? timeout, CancellationToken stop)
+    private static async Task<int> CompareAllAsync(VmOptions vm, DebianPackages packages, TimeSpan? timeout, CancellationToken stop)
+    {
+        int status = await CompareAsync(vm, packages, timeout, stop);
+        return status == ExitStatus.Success && vm.Networks.Count > 0 ? await CompareNetworkAsync(vm, packages, timeout, stop) : status;
+    }
+
+    /// <summary>Runs the comparison of disks and prints its table on stdout.</summary>
+    public static Task<int> CompareAsync(VmOptions vm, DebianPackages packages, TimeSpan? timeout, CancellationToken stop) =>
+        PrintAsync(async () =>
+        {
+            (IReadOnlyDictionary<string, WorkMeasurement> emulated, IReadOnlyDictionary<string, WorkMeasurement> synthetic) =
+                await new DiskComparison(vm with { Networks = [] }, packages, timeout, Progress).MeasureAsync(stop);
+            return ComparisonReport.Format(emulated, synthetic);
+        });
+
+    /// <summary>Runs the comparison of network cards and prints its table. The VM has one card, on passt's network.</summary>
+    public static Task<int> CompareNetworkAsync(VmOptions vm, DebianPackages packages, TimeSpan? timeout, CancellationToken stop) =>
+        PrintAsync(async () =>
+        {
+            (IReadOnlyDictionary<string, WorkMeasurement> legacy, IReadOnlyDictionary<string, WorkMeasurement> synthetic) =
+                await new NetworkComparison(vm, packages, timeout, Progress).MeasureAsync(stop);
+            return $"\n{NetworkReport.Format(legacy, synthetic)}";
+        });
+
+    private static async Task<int> PrintAsync(Func<Task<string>> measure)
     {
         try
         {
-            var comparison = new DiskComparison(vm, packages, timeout, Progress);
-            (IReadOnlyDictionary<string, WorkMeasurement> emulated, IReadOnlyDictionary<string, WorkMeasurement> synthetic) =
-                await comparison.MeasureAsync(stop);
-            Console.Write(ComparisonReport.Format(emulated, synthetic));
+            Console.Write(await measure());
             return ExitStatus.Success;
         }
         catch (ComparisonException e)

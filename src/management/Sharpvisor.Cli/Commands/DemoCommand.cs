@@ -1,6 +1,7 @@
 // sharpvisor demo: compare on a Debian guest that it prepares itself.
 using System.CommandLine;
 using Sharpvisor.Cli.Guests;
+using Sharpvisor.Core;
 using Sharpvisor.Worker;
 
 namespace Sharpvisor.Cli.Commands;
@@ -24,12 +25,39 @@ internal static class DemoCommand
         await File.WriteAllBytesAsync(initrd, guest.BuildInitramfs("true"), stop);
         try
         {
-            return await CompareCommand.CompareAsync(
+            int status = await CompareCommand.CompareAsync(
                 new VmOptions { KernelPath = guest.KernelPath, InitrdPath = initrd }, packages, TimeSpan.FromMinutes(10), stop);
+            return status == ExitStatus.Success ? await CompareNetworkAsync(packages, initrd, stop) : status;
         }
         finally
         {
             File.Delete(initrd);
         }
+    }
+
+    // The legacy card's driver is in Debian's generic kernel only.
+    private static async Task<int> CompareNetworkAsync(DebianPackages packages, string initrd, CancellationToken stop)
+    {
+        var network = new NetworkPortOptions { Network = "user" };
+        try
+        {
+            network.Open().Dispose();
+        }
+        catch (VmConfigurationException e)
+        {
+            CompareCommand.Progress($"no network table: {e.Message}");
+            return ExitStatus.Success;
+        }
+
+        LinuxGuest guest = LinuxGuest.Prepare(packages, KernelFlavour.Generic);
+        CompareCommand.Progress($"the network's guest is Debian's kernel {guest.KernelVersion}, unmodified");
+        await File.WriteAllBytesAsync(initrd, guest.BuildInitramfs("true", modules: ["hv_netvsc", "tulip"]), stop);
+        var vm = new VmOptions
+        {
+            KernelPath = guest.KernelPath,
+            InitrdPath = initrd,
+            Networks = [new NetworkOptions(NetworkCardKind.Synthetic, MacAddress.NewDynamic(), network.Network, network.Open)],
+        };
+        return await CompareCommand.CompareNetworkAsync(vm, packages, TimeSpan.FromMinutes(10), stop);
     }
 }

@@ -35,7 +35,8 @@ internal sealed class DiskComparison(VmOptions guest, DebianPackages packages, T
         string path = integration ? "with integration components" : "without integration components";
         progress($"{path}: booting");
         WriteScratch(scratch);
-        var recorder = new PhaseRecorder(work => progress($"{path}: {work}"));
+        var recorder = new PhaseRecorder(
+            key => progress($"{path}: {DiskWork.All.FirstOrDefault(w => w.Key == key)?.Title ?? key}"));
         using VirtualMachine vm = VirtualMachine.Create(guest with
         {
             ExtraInitrd = workload,

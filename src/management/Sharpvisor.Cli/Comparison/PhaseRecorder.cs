@@ -78,7 +78,7 @@ internal sealed class PhaseRecorder(Action<string> progress) : Stream
         if (line.StartsWith(BeginMark, StringComparison.Ordinal))
         {
             string key = line[BeginMark.Length..];
-            progress(DiskWork.All.FirstOrDefault(w => w.Key == key)?.Title ?? key);
+            progress(key);
             _countersAtBegin = Vm!.Statistics.Snapshot();
             _cpuAtBegin = Environment.CpuUsage.TotalTime;
         }

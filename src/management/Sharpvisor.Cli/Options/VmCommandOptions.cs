@@ -1,7 +1,6 @@
 // The options that every command which boots a VM shares, and their translation into VmOptions.
 using System.CommandLine;
 using System.CommandLine.Parsing;
-using Sharpvisor.Cpu.Translator;
 using Sharpvisor.Worker;
 
 namespace Sharpvisor.Cli.Options;
@@ -30,11 +29,11 @@ internal sealed class VmCommandOptions
     private readonly Option<string> _engine = OneOf(
         "--engine", "Execution engine", "auto", "software", "interpreter", "lockstep", "kvm");
 
-    private readonly Option<ulong> _memory = new("--memory")
+    private readonly Option<(ulong Bytes, ulong Maximum)> _memory = new("--memory")
     {
-        Description = "Memory, for example 512M",
+        Description = "Memory, for example 512M; with a maximum it can grow while the VM runs: 512M,max=2G",
         HelpName = "SIZE",
-        DefaultValueFactory = _ => 512UL << 20,
+        DefaultValueFactory = _ => (512UL << 20, 0),
         CustomParser = ParseMemory,
     };
 
@@ -127,7 +126,8 @@ internal sealed class VmCommandOptions
             InitrdPath = parsed.GetValue(_initrd),
             CommandLine = parsed.GetValue(_append)!,
             Disks = [.. parsed.GetValue(_disk)!.Select(ParseDisk)],
-            MemoryBytes = parsed.GetValue(_memory),
+            MemoryBytes = parsed.GetValue(_memory).Bytes,
+            MaximumMemoryBytes = parsed.GetValue(_memory).Maximum,
             Processors = parsed.GetValue(_processors),
             VsockPath = parsed.GetValue(_vsock),
             Integration = parsed.GetValue(_integration) == "on",
@@ -159,7 +159,7 @@ internal sealed class VmCommandOptions
             throw new VmConfigurationException("--engine lockstep cannot follow what synthetic devices write; use --integration off");
         }
 
-        if (!TranslatorEngineFactory.IsSupported)
+        if (!VirtualMachine.HasTranslator)
         {
             throw new VmConfigurationException("--engine lockstep needs an x86-64 host with SSE4.2 and AES");
         }
@@ -206,19 +206,31 @@ internal sealed class VmCommandOptions
         return disk;
     }
 
-    private static ulong ParseMemory(ArgumentResult result)
+    private static (ulong Bytes, ulong Maximum) ParseMemory(ArgumentResult result)
     {
+        const string Max = "max=";
         string text = result.Tokens[0].Value;
-        if (!Quantity.TryParseBytes(text, out ulong bytes))
+        string[] parts = text.Split(',');
+        ulong maximum = 0;
+        if (!Quantity.TryParseBytes(parts[0], out ulong bytes))
         {
             result.AddError($"--memory {text}: not a size such as 512M");
         }
-        else if (bytes is < VmLimits.MinimumMemoryBytes or > VmLimits.MaximumMemoryBytes || bytes % 4096 != 0)
+        else if (parts.Length > 2 || (parts.Length == 2
+            && !(parts[1].StartsWith(Max, StringComparison.Ordinal) && Quantity.TryParseBytes(parts[1][Max.Length..], out maximum))))
+        {
+            result.AddError($"--memory {text}: '{parts[^1]}' is not max=SIZE");
+        }
+        else if (bytes is < VmLimits.MinimumMemoryBytes or > VmLimits.MaximumMemoryBytes || bytes % 4096 != 0 || maximum > VmLimits.MaximumMemoryBytes)
         {
             result.AddError($"--memory {text}: must be {VmLimits.MinimumMemoryBytes >> 20}M to {VmLimits.MaximumMemoryBytes >> 30}G in whole pages");
         }
+        else if (maximum != 0 && (maximum < bytes || bytes % VmLimits.MemoryBlockBytes != 0 || maximum % VmLimits.MemoryBlockBytes != 0))
+        {
+            result.AddError($"--memory {text}: memory that can grow starts and ends at multiples of {VmLimits.MemoryBlockBytes >> 20}M");
+        }
 
-        return bytes;
+        return (bytes, maximum);
     }
 
     private static int ParseProcessors(ArgumentResult result)

@@ -51,7 +51,7 @@ internal sealed class AcpiTables
             return gpa;
         }
 
-        ulong dsdt = Place(Table("DSDT", 2, Dsdt.Build(_processors, _integration, memory.HighRamBytes)));
+        ulong dsdt = Place(Table("DSDT", 2, Dsdt.Build(_processors, _integration, memory.MaximumHighRamBytes)));
         List<ulong> tables = [Place(Fadt(facsGpa, dsdt)), Place(Madt())];
         if (_integration)
         {

@@ -8,7 +8,7 @@ using Sharpvisor.Vsp.Integration;
 
 namespace Sharpvisor.Vsp.Balloon;
 
-internal sealed class BalloonChannel(BalloonVsp vsp) : IChannelHandler
+internal sealed class BalloonChannel(BalloonVsp vsp, GuestMemory memory) : IChannelHandler
 {
     // struct dm_balloon_response and dm_unballoon_request before their ranges.
     private const int RangesOffset = 16;
@@ -26,9 +26,13 @@ internal sealed class BalloonChannel(BalloonVsp vsp) : IChannelHandler
     private ulong _ballooned;
     private uint _transactionId;
     private bool _versionAgreed;
+    private bool _canHotAdd;
+    private uint _hotAdded;
     private volatile IntegrationState _state = IntegrationState.Negotiating;
 
     public IntegrationState State => _state;
+
+    public GuestMemory Memory => memory;
 
     public ulong BalloonedPages
     {
@@ -69,6 +73,8 @@ internal sealed class BalloonChannel(BalloonVsp vsp) : IChannelHandler
                 case DynamicMemoryType.CapabilitiesReport when payload.Length >= 16 && _versionAgreed:
                     // Bit 0: it can balloon. Without that there is nothing to do together.
                     bool usable = (payload[8] & 1) != 0;
+                    // Bit 1: memory can be added; bits 2 to 5: aligned to that power of two MiB.
+                    _canHotAdd = (payload[8] & 2) != 0 && (payload[8] >> 2 & 0xF) <= BalloonVsp.HotAddAlignmentLog2;
                     Send(Answer(DynamicMemoryType.CapabilitiesResponse, header.TransactionId, usable));
                     _state = usable ? IntegrationState.Running : IntegrationState.Refused;
                     break;
@@ -79,7 +85,11 @@ internal sealed class BalloonChannel(BalloonVsp vsp) : IChannelHandler
                         BinaryPrimitives.ReadUInt64LittleEndian(payload[16..]) << GuestMemory.PageShift));
                     break;
                 case DynamicMemoryType.BalloonResponse when payload.Length >= RangesOffset && _expected == header.Type:
-                    TakePages(channel.Memory, payload);
+                    TakePages(payload);
+                    break;
+                case DynamicMemoryType.HotAddResponse when payload.Length >= 16 && _expected == header.Type:
+                    _hotAdded = BinaryPrimitives.ReadUInt32LittleEndian(payload[8..]);
+                    Complete();
                     break;
                 case DynamicMemoryType.UnballoonResponse when _expected == header.Type:
                     Complete();
@@ -164,6 +174,37 @@ internal sealed class BalloonChannel(BalloonVsp vsp) : IChannelHandler
         }
     }
 
+    /// <summary>Gives the guest new memory, which must be there already; ends when it has taken it: <see cref="HotAddedPages"/>.</summary>
+    public Task BeginHotAdd(ulong firstPage, ulong pages)
+    {
+        lock (_gate)
+        {
+            if (!_canHotAdd)
+            {
+                throw new IntegrationException("balloon: the guest's driver cannot add memory", IcStatus.NotSupported);
+            }
+
+            Task answer = Expect(DynamicMemoryType.HotAddResponse);
+            _hotAdded = 0;
+            byte[] message = Message(DynamicMemoryType.HotAddRequest, 16, ++_transactionId);
+            BinaryPrimitives.WriteUInt64LittleEndian(message.AsSpan(8), new DynamicMemoryRange(firstPage, pages).Value);
+            Send(message);
+            return answer;
+        }
+    }
+
+    /// <summary>What the guest says it added of the last request.</summary>
+    public ulong HotAddedPages
+    {
+        get
+        {
+            lock (_gate)
+            {
+                return _hotAdded;
+            }
+        }
+    }
+
     /// <summary>Nobody waits any more; pages that still come are taken.</summary>
     public void Abandon()
     {
@@ -205,7 +246,7 @@ internal sealed class BalloonChannel(BalloonVsp vsp) : IChannelHandler
         Send(Answer(DynamicMemoryType.VersionResponse, transactionId, _versionAgreed));
     }
 
-    private void TakePages(GuestMemory memory, ReadOnlySpan<byte> payload)
+    private void TakePages(ReadOnlySpan<byte> payload)
     {
         uint word = BinaryPrimitives.ReadUInt32LittleEndian(payload[12..]);
         bool more = (word & 1) != 0;

@@ -9,6 +9,14 @@ namespace Sharpvisor.Vsp.Balloon;
 /// <summary>A guest's balloon. Thread-safe.</summary>
 public sealed class BalloonVsp : IVmbusDevice, IDisposable
 {
+    /// <summary>What is added starts and ends at multiples of 128 MiB: Linux's memory blocks.</summary>
+    public const int HotAddAlignmentLog2 = 7;
+
+    public const ulong HotAddAlignmentBytes = 1UL << (20 + HotAddAlignmentLog2);
+
+    // hv_balloon.c waits 5 s for each block to be brought online.
+    private static readonly TimeSpan s_hotAddTimeout = TimeSpan.FromSeconds(300);
+
     // A guest that must find pages one by one answers as it goes; this is for one that has stopped.
     private static readonly TimeSpan s_timeout = TimeSpan.FromSeconds(60);
 
@@ -76,13 +84,44 @@ public sealed class BalloonVsp : IVmbusDevice, IDisposable
     /// <inheritdoc/>
     public IChannelHandler? Open(VmbusChannel channel, ReadOnlySpan<byte> userData)
     {
-        var opened = new BalloonChannel(this);
+        var opened = new BalloonChannel(this, channel.Memory);
         lock (_lock)
         {
             _channel = opened;
         }
 
         return opened;
+    }
+
+    /// <summary>
+    /// Gives the guest memory or takes some from it: what the balloon holds comes back first, then memory is added, up to what
+    /// the VM may have; a balloon takes what is too much. The guest may keep more than it is asked to: what it needs to live.
+    /// </summary>
+    /// <param name="bytes">What the guest is to have.</param>
+    /// <param name="cancellation">Stops waiting; what is under way goes on.</param>
+    /// <returns>What it has now.</returns>
+    /// <exception cref="IntegrationException">There is nobody to ask, or no answer.</exception>
+    public async Task<ulong> SetMemoryAsync(ulong bytes, CancellationToken cancellation = default)
+    {
+        await _turn.WaitAsync(cancellation);
+        try
+        {
+            BalloonChannel channel = Running();
+            GuestMemory memory = channel.Memory;
+            if (bytes > memory.RamBytes)
+            {
+                await ResizeAsync(channel, 0, cancellation);
+                await HotAddAsync(channel, memory, bytes, cancellation);
+            }
+
+            ulong ram = memory.RamBytes;
+            await ResizeAsync(channel, (ram - Math.Min(ram, bytes)) >> GuestMemory.PageShift, cancellation);
+            return ram - (channel.BalloonedPages << GuestMemory.PageShift);
+        }
+        finally
+        {
+            _turn.Release();
+        }
     }
 
     /// <summary>Grows or shrinks the balloon. The guest may give less than it is asked for: it keeps what it needs to live.</summary>
@@ -92,21 +131,11 @@ public sealed class BalloonVsp : IVmbusDevice, IDisposable
     /// <exception cref="IntegrationException">There is nobody to ask, or no answer.</exception>
     public async Task<ulong> SetBalloonAsync(ulong bytes, CancellationToken cancellation = default)
     {
-        ulong target = bytes >> GuestMemory.PageShift;
         await _turn.WaitAsync(cancellation);
         try
         {
             BalloonChannel channel = Running();
-            ulong now = channel.BalloonedPages;
-            if (target > now)
-            {
-                await WaitAsync(channel, channel.BeginInflate(target - now), cancellation);
-            }
-            else if (target < now)
-            {
-                await WaitAsync(channel, channel.BeginDeflate(now - target), cancellation);
-            }
-
+            await ResizeAsync(channel, bytes >> GuestMemory.PageShift, cancellation);
             return channel.BalloonedPages << GuestMemory.PageShift;
         }
         finally
@@ -140,11 +169,58 @@ public sealed class BalloonVsp : IVmbusDevice, IDisposable
         }
     }
 
-    private static async Task WaitAsync(BalloonChannel channel, Task answer, CancellationToken cancellation)
+    private static async Task ResizeAsync(BalloonChannel channel, ulong target, CancellationToken cancellation)
+    {
+        ulong now = channel.BalloonedPages;
+        if (target > now)
+        {
+            await WaitAsync(channel, channel.BeginInflate(target - now), s_timeout, cancellation);
+        }
+        else if (target < now)
+        {
+            await WaitAsync(channel, channel.BeginDeflate(now - target), s_timeout, cancellation);
+        }
+    }
+
+    /// <summary>Adds whole blocks until RAM is at least as large as wanted, or cannot grow.</summary>
+    private static async Task HotAddAsync(BalloonChannel channel, GuestMemory memory, ulong wanted, CancellationToken cancellation)
+    {
+        while (memory.RamBytes < wanted)
+        {
+            ulong before = memory.RamBytes;
+            ulong bytes = (wanted - before + HotAddAlignmentBytes - 1) & ~(HotAddAlignmentBytes - 1);
+            if (!memory.TryGrow(bytes, out ulong gpa, out ulong added))
+            {
+                return;
+            }
+
+            Task answer;
+            try
+            {
+                answer = channel.BeginHotAdd(gpa >> GuestMemory.PageShift, added >> GuestMemory.PageShift);
+            }
+            catch (IntegrationException)
+            {
+                memory.Shrink(before);
+                throw;
+            }
+
+            await WaitAsync(channel, answer, s_hotAddTimeout, cancellation);
+            ulong taken = Math.Min(added, channel.HotAddedPages << GuestMemory.PageShift);
+            if (taken < added)
+            {
+                // It takes no more (hv_balloon.c, hot_add_req); what it did take is at the beginning.
+                memory.Shrink(before + taken);
+                throw new IntegrationException($"balloon: the guest added only {taken >> 20} of {added >> 20} MiB");
+            }
+        }
+    }
+
+    private static async Task WaitAsync(BalloonChannel channel, Task answer, TimeSpan timeout, CancellationToken cancellation)
     {
         try
         {
-            await answer.WaitAsync(s_timeout, cancellation);
+            await answer.WaitAsync(timeout, cancellation);
         }
         catch (TimeoutException)
         {

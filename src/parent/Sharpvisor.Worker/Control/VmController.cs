@@ -166,13 +166,14 @@ public sealed class VmController(VirtualMachine vm)
     private async Task<JsonObject> BalloonAsync(BalloonVsp balloon, ControlRequest request, CancellationToken cancellation)
     {
         ulong keep = request.Bytes ?? throw new ControlException("bytes is missing");
-        if (keep > vm.MemoryBytes)
+        if (keep > vm.MaximumMemoryBytes)
         {
-            throw new ControlException($"the VM has {vm.MemoryBytes >> 20} MiB; there is no more to give it");
+            throw new ControlException(vm.MaximumMemoryBytes > vm.MemoryBytes
+                ? $"the VM may have {vm.MaximumMemoryBytes >> 20} MiB at most"
+                : $"the VM has {vm.MemoryBytes >> 20} MiB; there is no more to give it");
         }
 
-        ulong ballooned = await balloon.SetBalloonAsync(vm.MemoryBytes - keep, cancellation);
-        return new JsonObject { ["memory_bytes"] = vm.MemoryBytes - ballooned };
+        return new JsonObject { ["memory_bytes"] = await balloon.SetMemoryAsync(keep, cancellation) };
     }
 
     private static async Task<JsonObject> CopyAsync(FileCopyVsp fileCopy, ControlRequest request, CancellationToken cancellation)
@@ -288,6 +289,7 @@ public sealed class VmController(VirtualMachine vm)
         {
             ["state"] = Name(balloon.State),
             ["memory_bytes"] = vm.MemoryBytes - balloon.BalloonedBytes,
+            ["maximum_bytes"] = vm.MaximumMemoryBytes,
             ["ballooned_bytes"] = balloon.BalloonedBytes,
             ["available_bytes"] = report?.AvailableBytes,
             ["committed_bytes"] = report?.CommittedBytes,
