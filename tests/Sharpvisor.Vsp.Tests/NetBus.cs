@@ -11,7 +11,7 @@ using Xunit;
 namespace Sharpvisor.Vsp.Tests;
 
 /// <summary>A cable's far end in a test's hand.</summary>
-internal sealed class HeldPort : INetworkPort
+internal class HeldPort : INetworkPort
 {
     public INetworkCard? Card { get; private set; }
 
@@ -29,7 +29,7 @@ internal sealed class HeldPort : INetworkPort
 
     public void Connect(INetworkCard card) => Card = card;
 
-    public void Send(ReadOnlySpan<byte> frame, FrameOffload offload)
+    public virtual void Send(ReadOnlySpan<byte> frame, FrameOffload offload)
     {
         if (!Discards)
         {
@@ -41,6 +41,24 @@ internal sealed class HeldPort : INetworkPort
 
     public void Dispose()
     {
+        // Nothing is open.
+    }
+}
+
+/// <summary>Looks at every frame and keeps none.</summary>
+internal sealed class CheckingPort : HeldPort
+{
+    /// <summary>What is wrong with a frame that came; null: nothing.</summary>
+    public string? Fault { get; private set; }
+
+    public override void Send(ReadOnlySpan<byte> frame, FrameOffload offload)
+    {
+        if (frame.Length is < 14 or > FrameCompletion.MaximumFrameBytes
+            || (offload.ChecksumStart != 0 && offload.ChecksumStart + offload.ChecksumOffset + 2 > frame.Length)
+            || (offload.SegmentBytes != 0 && (!AcceptsLargeSegments || frame.Length <= offload.SegmentBytes)))
+        {
+            Fault = $"{frame.Length} bytes, {offload}";
+        }
     }
 }
 

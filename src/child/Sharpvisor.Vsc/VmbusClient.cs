@@ -236,6 +236,9 @@ public sealed class VmbusClient
         where T : unmanaged =>
         PostBytes(Wire.ToBytes(message));
 
+    /// <summary>Takes back all pages: nothing may be open.</summary>
+    public void ResetPages() => _nextPage = 0;
+
     /// <inheritdoc cref="Post"/>
     public void PostBytes(ReadOnlySpan<byte> message)
     {

@@ -294,9 +294,10 @@ public sealed class VirtualMachine : IDisposable
             File.Delete(_options.VsockPath!);
         }
 
+        // First: a channel that is to close may be blocked in its port.
+        _network.Dispose();
         _vmbus?.Dispose();
         Integration?.Dispose();
-        _network.Dispose();
         // Waits for I/O under way, whose completions still reach the controllers.
         _disks.Dispose();
         _nvme.Dispose();

@@ -67,11 +67,18 @@ public sealed class VmConsole : IDisposable
     /// <summary>Nobody sees or touches anything any more; the devices behind can go.</summary>
     public void Dispose()
     {
+        VncServer[] servers;
         lock (_lock)
         {
             _closed = true;
-            _servers.ForEach(s => s.Dispose());
+            servers = [.. _servers];
             _servers.Clear();
+        }
+
+        // Not under the lock: connections end on this thread, and call in here under locks of their own.
+        foreach (VncServer server in servers)
+        {
+            server.Dispose();
         }
     }
 

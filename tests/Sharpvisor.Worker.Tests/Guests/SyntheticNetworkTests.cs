@@ -118,12 +118,12 @@ public sealed class SyntheticNetworkTests
         await console.WaitForAsync("ADD\r");
         JsonNode added = await AskAsync(control, """{"command":"nic add","network":"echo","mac":"02:00:00:00:00:42"}""");
         Assert.Equal(1, (int?)added["nic"]);
-        await console.WaitForAsync("REMOVE\r");
-        await AskAsync(control, """{"command":"nic remove","nic":0}""");
-        Assert.Contains("0", (string?)(await AskAsync(control, """{"command":"nic remove","nic":0}""", succeeds: false))["error"], StringComparison.Ordinal);
+        Assert.Equal([0, 1], vm.Networks.Select(n => n.Id));
         await AskAsync(control, """{"command":"nic link","nic":1,"link":"sideways"}""", succeeds: false);
         await AskAsync(control, """{"command":"nic add","network":"echo","mac":"01:00:00:00:00:42"}""", succeeds: false);
-        Assert.Equal(1, Assert.Single(vm.Networks).Id);
+        Assert.Contains("2", (string?)(await AskAsync(control, """{"command":"nic remove","nic":2}""", succeeds: false))["error"], StringComparison.Ordinal);
+        await console.WaitForAsync("REMOVE\r");
+        await AskAsync(control, """{"command":"nic remove","nic":0}""");
     }
 
     private static async Task<JsonNode> AskAsync(VmController control, string request, bool succeeds = true)

@@ -165,7 +165,14 @@ public sealed class NetVsp : IVmbusDevice, INetworkCard
             _refused = false;
         }
 
-        _port.ReceiveReady();
+        try
+        {
+            _port.ReceiveReady();
+        }
+        catch (ObjectDisposedException)
+        {
+            // The card is being removed.
+        }
     }
 
     /// <summary>The guest opened the primary channel.</summary>
