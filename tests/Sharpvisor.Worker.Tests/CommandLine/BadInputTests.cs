@@ -66,6 +66,14 @@ public sealed class BadInputTests : IDisposable
     public Task Memory_that_cannot_grow_so_is_refused(string memory) =>
         AssertRefusedAsync("--memory", "run", "--kernel", Kernel, "--memory", memory);
 
+    [Theory]
+    [InlineData("heartbeat,clock")]
+    [InlineData("all")]
+    [InlineData("1")]
+    [InlineData("")]
+    public Task A_device_to_leave_out_that_does_not_exist_is_named(string devices) =>
+        AssertRefusedAsync("--without", "run", "--kernel", Kernel, "--without", devices);
+
     [Fact]
     public Task NVMe_disks_without_integration_are_refused() =>
         AssertRefusedAsync(Write("nvme.img", new byte[4096]), "run", "--kernel", Kernel, "--integration", "off", "--disk", Path.Combine(_directory, "nvme.img,controller=nvme"));

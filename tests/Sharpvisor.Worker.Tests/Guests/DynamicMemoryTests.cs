@@ -40,18 +40,20 @@ public sealed class DynamicMemoryTests
 
     private static CancellationToken Cancellation => TestContext.Current.CancellationToken;
 
-    [Fact]
-    public async Task Memory_comes_and_goes_while_the_guest_runs()
+    [Theory]
+    [InlineData("Cloud", 2)]
+    [InlineData("TrixieGeneric", 1)]
+    public async Task Memory_comes_and_goes_while_the_guest_runs(string flavour, int processors)
     {
         ConsoleTap? console = null;
         Task driven = Task.CompletedTask;
         GuestRun run = await GuestRun.BootAsync(
-            KernelFlavour.Cloud,
+            Enum.Parse<KernelFlavour>(flavour),
             Script,
             o => o with
             {
                 Engine = EngineKind.Software,
-                Processors = 2,
+                Processors = processors,
                 MemoryBytes = 256 * MiB,
                 MaximumMemoryBytes = 1024 * MiB,
                 CommandLine = o.CommandLine + " memhp_default_state=online",

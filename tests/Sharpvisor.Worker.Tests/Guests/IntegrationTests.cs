@@ -62,6 +62,19 @@ public sealed class IntegrationTests : IDisposable
         run.AssertPoweredOff().AssertPrinted("WRITTEN");
     }
 
+    [Fact]
+    public async Task A_guest_finds_only_the_devices_that_are_not_left_out()
+    {
+        GuestRun run = await GuestRun.BootAsync(
+            KernelFlavour.Cloud,
+            "modprobe hv_vmbus; for d in /sys/bus/vmbus/devices/*; do echo \"DEVICE $(cat $d/class_id)\"; done",
+            o => o with { Engine = EngineKind.Software, Services = IntegrationServices.Heartbeat, Console = ConsoleDevices.None },
+            modules: ["hv_vmbus"]);
+
+        run.AssertPoweredOff().AssertPrinted("DEVICE {57164f39-9115-4e78-ab55-382f3bd5422d}").AssertPrinted("DEVICE {ba6163d9-04a1-4d29-b605-72e2ffb1dc7f}");
+        Assert.Equal(2, run.Console.Split("DEVICE {").Length - 1);
+    }
+
     private static async Task StopOnFailureAsync(VirtualMachine vm, Task work)
     {
         try

@@ -1,6 +1,7 @@
 // vPCI and NVMe with Debian's pci-hyperv and nvme: the disk's content both ways, interrupts retargeted, drivers reloaded, eject and hot
 // add while I/O runs.
 using System.Security.Cryptography;
+using Sharpvisor.Cli.Guests;
 using Xunit;
 
 namespace Sharpvisor.Worker.Tests.Guests;
@@ -16,20 +17,24 @@ public sealed class NvmeTests : IDisposable
 
         """;
 
+    private static readonly string[] s_modules = ["hv_vmbus", "pci-hyperv", "nvme"];
+
     private readonly string _image = Path.GetTempFileName();
 
     private static CancellationToken Cancellation => TestContext.Current.CancellationToken;
 
     public void Dispose() => File.Delete(_image);
 
-    [Fact]
-    public async Task The_guest_reads_and_writes_the_disk_on_both_processors_and_reloads_its_drivers()
+    [Theory]
+    [InlineData("Cloud")]
+    [InlineData("TrixieGeneric")]
+    public async Task The_guest_reads_and_writes_the_disk_on_both_processors_and_reloads_its_drivers(string flavour)
     {
         byte[] content = RandomNumberGenerator.GetBytes(32 << 20);
         await File.WriteAllBytesAsync(_image, content, Cancellation);
         string hash = Convert.ToHexStringLower(SHA256.HashData(content));
         GuestRun run = await GuestRun.BootAsync(
-            KernelFlavour,
+            Enum.Parse<KernelFlavour>(flavour),
             Wait + """
             sha256sum /dev/nvme0n1
             for cpu in 1 2; do taskset $cpu dd if=/dev/nvme0n1 of=/dev/null bs=64k count=64 iflag=direct 2>/dev/null; done
@@ -58,7 +63,7 @@ public sealed class NvmeTests : IDisposable
         Assert.Matches("BEFORE 0", run.Console);
         Assert.Matches("AFTER [1-9]", run.Console);
         Assert.True(run.Statistics["hypercalls.HvCallRetargetInterrupt"] > 0);
-        byte[] busybox = Sharpvisor.Cli.Guests.GuestPrograms.ReadBusybox(GuestRun.Packages);
+        byte[] busybox = GuestPrograms.ReadBusybox(GuestRun.Packages);
         byte[] written = (await File.ReadAllBytesAsync(_image, Cancellation)).AsSpan(1000 * 4096, 1 << 20).ToArray();
         Assert.Equal(busybox[^(1 << 20)..], written);
     }
@@ -71,7 +76,7 @@ public sealed class NvmeTests : IDisposable
         ConsoleTap? console = null;
         Task driven = Task.CompletedTask;
         GuestRun run = await GuestRun.BootAsync(
-            KernelFlavour,
+            KernelFlavour.Cloud,
             Wait + """
             while dd if=/dev/nvme0n1 of=/dev/null bs=64k iflag=direct 2>/dev/null; do :; done &
             sleep 1; echo EJECT
@@ -94,10 +99,6 @@ public sealed class NvmeTests : IDisposable
         await driven;
         run.AssertPoweredOff().AssertPrinted(hash).AssertPrinted("GONE AGAIN").AssertNotPrinted("COMPLAINED");
     }
-
-    private static readonly string[] s_modules = ["hv_vmbus", "pci-hyperv", "nvme"];
-
-    private static Sharpvisor.Cli.Guests.KernelFlavour KernelFlavour => Sharpvisor.Cli.Guests.KernelFlavour.Cloud;
 
     private async Task DriveAsync(VirtualMachine vm, ConsoleTap console)
     {

@@ -39,9 +39,9 @@ public sealed class SocketTests : IDisposable
     public void Dispose() => Directory.Delete(_directory, recursive: true);
 
     [Theory]
-    [InlineData(1)]
-    [InlineData(2)]
-    public async Task Programs_in_the_guest_and_on_the_host_reach_each_other(int processors)
+    [InlineData("Cloud", 2)]
+    [InlineData("TrixieGeneric", 1)]
+    public async Task Programs_in_the_guest_and_on_the_host_reach_each_other(string flavour, int processors)
     {
         using var echo = new NetSocket(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
         echo.Bind(new UnixDomainSocketEndPoint(SocketPath + "_5000"));
@@ -50,7 +50,7 @@ public sealed class SocketTests : IDisposable
         ConsoleTap? console = null;
         Task driven = Task.CompletedTask;
         GuestRun run = await GuestRun.BootAsync(
-            KernelFlavour.Cloud,
+            Enum.Parse<KernelFlavour>(flavour),
             Script,
             o => o with
             {

@@ -73,6 +73,13 @@ internal sealed class VmCommandOptions
         CustomParser = VideoMode.Parse,
     };
 
+    private readonly Option<string[]> _without = new("--without")
+    {
+        Description = $"Synthetic devices to leave out, of {LeftOutDevices.Names}; may be repeated",
+        HelpName = "DEVICE,…",
+        DefaultValueFactory = _ => [],
+    };
+
     private readonly Option<bool> _debugExit = new("--debug-exit")
     {
         Description = "Exit port for test guests: byte v at port 0xf4 ends the run with status (v << 1) | 1",
@@ -92,7 +99,7 @@ internal sealed class VmCommandOptions
     {
         command.Arguments.Add(_image);
         foreach (Option option in (Option[])[_kernel, _initrd, _append, _disk, .. _network.All, _memory, _processors, _generation,
-            _integration, _engine, _vsock, _video, _timeout, _stats, _trace, _debugExit, _testDevices, _directTimers])
+            _integration, _engine, _vsock, _video, _without, _timeout, _stats, _trace, _debugExit, _testDevices, _directTimers])
         {
             command.Options.Add(option);
         }
@@ -138,7 +145,7 @@ internal sealed class VmCommandOptions
             TestDevices = parsed.GetValue(_testDevices),
             DirectTimers = parsed.GetValue(_directTimers) || parsed.GetValue(_testDevices),
         };
-        return _network.Apply(options, parsed);
+        return _network.Apply(LeftOutDevices.Apply(options, parsed.GetValue(_without)!), parsed);
     }
 
     private void CheckLockstep(ParseResult parsed)
