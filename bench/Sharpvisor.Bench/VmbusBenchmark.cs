@@ -11,16 +11,17 @@ internal static class VmbusBenchmark
 {
     private const int LargeBytes = 64 << 10;
     private const int Rounds = 5;
+    private static readonly TimeSpan s_round = TimeSpan.FromSeconds(0.4);
     private static readonly TimeSpan s_timeout = TimeSpan.FromSeconds(60);
 
     public static int Run()
     {
         Console.WriteLine($"median of {Rounds} rounds; allocations are the whole process's");
-        Report("64-byte round trips, VSP on the signalling thread", onSignal: true, bytes: 64, depth: 1, messages: 500_000);
-        Report("64-byte round trips, VSP on the thread pool", onSignal: false, bytes: 64, depth: 1, messages: 50_000);
-        Report("64-byte messages, 64 under way", onSignal: false, bytes: 64, depth: 64, messages: 500_000);
-        double here = Report("64 KiB to the VSP, on the signalling thread", onSignal: true, bytes: LargeBytes, depth: 1, messages: 20_000);
-        double pool = Report("64 KiB to the VSP, 8 under way", onSignal: false, bytes: LargeBytes, depth: 8, messages: 20_000);
+        Report("64-byte round trips, VSP on the signalling thread", onSignal: true, bytes: 64, depth: 1);
+        Report("64-byte round trips, VSP on the thread pool", onSignal: false, bytes: 64, depth: 1);
+        Report("64-byte messages, 64 under way", onSignal: false, bytes: 64, depth: 64);
+        double here = Report("64 KiB to the VSP, on the signalling thread", onSignal: true, bytes: LargeBytes, depth: 1);
+        double pool = Report("64 KiB to the VSP, 8 under way", onSignal: false, bytes: LargeBytes, depth: 8);
         double memcpy = Memcpy();
         Console.WriteLine(string.Create(
             CultureInfo.InvariantCulture,
@@ -28,7 +29,7 @@ internal static class VmbusBenchmark
         return 0;
     }
 
-    private static double Report(string title, bool onSignal, int bytes, int depth, int messages)
+    private static double Report(string title, bool onSignal, int bytes, int depth)
     {
         using var memory = new GuestMemory(64 << 20);
         var synic = new LoopbackSynic();
@@ -39,17 +40,20 @@ internal static class VmbusBenchmark
         using GuestChannel channel = client.Open(client.RequestOffers()[0], sendPages: 257, receivePages: 17)
             ?? throw new InvalidOperationException("the channel does not open");
         byte[] payload = new byte[bytes];
-        Exchange(channel, payload, depth, messages / 10);
+        // Once around for the JIT and for buffers that grow.
+        _ = Exchange(channel, payload, depth, s_round);
         var rates = new List<double>();
+        long messages = 0;
         long before = GC.GetTotalAllocatedBytes(precise: true);
         for (int round = 0; round < Rounds; round++)
         {
             long start = Stopwatch.GetTimestamp();
-            Exchange(channel, payload, depth, messages);
-            rates.Add(messages / Stopwatch.GetElapsedTime(start).TotalSeconds);
+            int exchanged = Exchange(channel, payload, depth, s_round);
+            rates.Add(exchanged / Stopwatch.GetElapsedTime(start).TotalSeconds);
+            messages += exchanged;
         }
 
-        double allocated = (double)(GC.GetTotalAllocatedBytes(precise: true) - before) / ((long)messages * Rounds);
+        double allocated = (double)(GC.GetTotalAllocatedBytes(precise: true) - before) / messages;
         double rate = rates.Order().ElementAt(Rounds / 2);
         Console.WriteLine(string.Create(
             CultureInfo.InvariantCulture,
@@ -57,13 +61,17 @@ internal static class VmbusBenchmark
         return rate;
     }
 
-    private static void Exchange(GuestChannel channel, byte[] payload, int depth, int messages)
+    /// <returns>Messages answered.</returns>
+    private static int Exchange(GuestChannel channel, byte[] payload, int depth, TimeSpan time)
     {
+        long start = Stopwatch.GetTimestamp();
         int sent = 0;
         int received = 0;
-        while (received < messages)
+        bool more = true;
+        while (more || received < sent)
         {
-            while (sent < messages && sent - received < depth && channel.TrySendInBand((ulong)sent + 1, payload))
+            more = more && Stopwatch.GetElapsedTime(start) < time;
+            while (more && sent - received < depth && channel.TrySendInBand((ulong)sent + 1, payload))
             {
                 sent++;
             }
@@ -79,6 +87,8 @@ internal static class VmbusBenchmark
                 throw new TimeoutException("no answer from the VSP");
             }
         }
+
+        return received;
     }
 
     private static double Memcpy()

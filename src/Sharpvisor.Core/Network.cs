@@ -18,6 +18,12 @@ public interface INetworkCard
     /// or drops the frame and may try again after <see cref="INetworkPort.ReceiveReady"/>.
     /// </summary>
     bool Receive(ReadOnlySpan<byte> frame, FrameOffload offload);
+
+    /// <summary>
+    /// The same, when <paramref name="more"/> with another frame about to follow at once: the card may wait for it and give the guest both
+    /// together. The frame after such a one must come, by either method.
+    /// </summary>
+    bool Receive(ReadOnlySpan<byte> frame, FrameOffload offload, bool more) => Receive(frame, offload);
 }
 
 /// <summary>A socket in the wall: the network's end of a card's cable.</summary>

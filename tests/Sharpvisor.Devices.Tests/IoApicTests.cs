@@ -105,6 +105,52 @@ public sealed class IoApicTests : IDisposable
         Assert.Equal(0u, _board.ReadIoApic(0xFF));
     }
 
+    [Fact]
+    public void A_line_lowered_by_one_processor_is_low_for_another_that_lowers_it_too()
+    {
+        Program(11, 0x8000 | 0x51);
+        Program(5, 0x45);
+        IInterruptLine level = Line(11);
+        IInterruptLine edge = Line(5);
+        level.Set(true);
+        using var busy = new ManualResetEventSlim();
+        using var goOn = new ManualResetEventSlim();
+        _board.Apic.Delivering = _ =>
+        {
+            busy.Set();
+            goOn.Wait();
+        };
+        var holder = new Thread(() => edge.Set(true));
+        var first = new Thread(() => level.Set(false));
+        var second = new Thread(() =>
+        {
+            level.Set(false);
+            _board.Apic.Delivering = null;
+            _board.Apic.Eoi(0x51);
+        });
+        holder.Start();
+        busy.Wait();
+        Start(first);
+        Start(second);
+        goOn.Set();
+        foreach (Thread thread in (Thread[])[holder, first, second])
+        {
+            thread.Join();
+        }
+
+        Assert.Single(_board.Apic.Messages, m => (byte)m.Data == 0x51);
+    }
+
+    /// <summary>Returns when the thread waits for something, or is through.</summary>
+    private static void Start(Thread thread)
+    {
+        thread.Start();
+        while (thread.IsAlive && (thread.ThreadState & ThreadState.WaitSleepJoin) == 0)
+        {
+            Thread.Yield();
+        }
+    }
+
     private void Program(int pin, uint low, uint high = 0)
     {
         _board.WriteIoApic((byte)(0x11 + (2 * pin)), high);

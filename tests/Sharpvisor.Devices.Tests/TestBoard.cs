@@ -113,7 +113,14 @@ internal sealed class TestApicBus : IApicBus
 
     public bool ExternalInterrupt { get; private set; }
 
-    public void Deliver(MsiMessage message) => Messages.Add(message);
+    /// <summary>Called for each message, on the thread that brings it.</summary>
+    public Action<MsiMessage>? Delivering { get; set; }
+
+    public void Deliver(MsiMessage message)
+    {
+        Messages.Add(message);
+        Delivering?.Invoke(message);
+    }
 
     public void SetExternalInterrupt(bool asserted) => ExternalInterrupt = asserted;
 

@@ -192,20 +192,7 @@ public sealed class VncTests : IDisposable
         }
 
         clients[3].Dispose();
-        Assert.True(SpinWait.SpinUntil(
-            () =>
-            {
-                try
-                {
-                    RfbClient.Connect(server).Dispose();
-                    return true;
-                }
-                catch (IOException)
-                {
-                    return false;
-                }
-            },
-            TimeSpan.FromSeconds(20)));
+        Connect(server).Dispose();
     }
 
     [Theory]
@@ -218,7 +205,7 @@ public sealed class VncTests : IDisposable
         EndPoint server = Serve();
         for (int i = 0; i < 40; i++)
         {
-            using RfbClient client = random.Next(4) == 0 ? RfbClient.ConnectOnly(server) : RfbClient.Connect(server);
+            using RfbClient client = random.Next(4) == 0 ? RfbClient.ConnectOnly(server) : Connect(server);
             byte[] bytes = new byte[random.Next(400)];
             random.NextBytes(bytes);
             for (int at = 0; at < bytes.Length; at += random.Next(1, 12))
@@ -258,9 +245,30 @@ public sealed class VncTests : IDisposable
 
     private RfbClient Client(EndPoint server)
     {
-        // A place that another test's client has just left may still be taken.
-        RfbClient client = RfbClient.Connect(server);
+        RfbClient client = Connect(server);
         _open.Add(client);
         return client;
+    }
+
+    // A place that a client has just left is free a little later.
+    private static RfbClient Connect(EndPoint server)
+    {
+        RfbClient? client = null;
+        Assert.True(SpinWait.SpinUntil(
+            () =>
+            {
+                try
+                {
+                    client = RfbClient.Connect(server);
+                }
+                catch (IOException)
+                {
+                    // Hung up on.
+                }
+
+                return client is not null;
+            },
+            TimeSpan.FromSeconds(20)));
+        return client!;
     }
 }

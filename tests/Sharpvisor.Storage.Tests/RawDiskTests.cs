@@ -130,6 +130,18 @@ public sealed class RawDiskTests
         Assert.All(Enumerable.Range(0, 64), i => Assert.Equal((byte)i, content[(i * 4096) + 17]));
     }
 
+    [Fact]
+    public async Task A_disk_may_be_closed_from_a_write_s_completion_with_others_queued()
+    {
+        using var file = new TemporaryFile(64 * 4096);
+        IDisk disk = DiskImage.Open(file.Path, readOnly: false);
+        Task<DiskStatus>[] writes = [.. Enumerable.Range(0, 64).Select(i => WriteBlock(disk, i))];
+        Task closed = writes[0].ContinueWith(
+            _ => disk.Dispose(), TestContext.Current.CancellationToken, TaskContinuationOptions.ExecuteSynchronously, TaskScheduler.Default);
+        await closed.WaitAsync(TimeSpan.FromSeconds(30), TestContext.Current.CancellationToken);
+        Assert.All(await Task.WhenAll(writes), status => Assert.Equal(DiskStatus.Success, status));
+    }
+
     private static Task<DiskStatus> WriteBlock(IDisk disk, int index)
     {
         byte[] block = new byte[4096];

@@ -1,4 +1,5 @@
 // One synthetic device on a bus of its own, and a C# guest to open it.
+using System.Globalization;
 using Sharpvisor.Core;
 using Sharpvisor.VMBus;
 using Sharpvisor.VMBus.Protocol;
@@ -39,10 +40,12 @@ internal sealed class DeviceBus : IDisposable
 
     public static void Until(Func<bool> condition) => Assert.True(SpinWait.SpinUntil(condition, TimeSpan.FromSeconds(20)));
 
-    /// <summary>Random packets, now and then a read: the host neither throws nor stops reading.</summary>
+    /// <summary>Random packets, now and then a read: the host neither throws nor stops reading. SHARPVISOR_FUZZ_SECONDS makes it longer.</summary>
     public static void Fuzz(GuestChannel channel, Random random, int packets, Func<Random, byte[]> create)
     {
-        for (int i = 0; i < packets; i++)
+        _ = int.TryParse(Environment.GetEnvironmentVariable("SHARPVISOR_FUZZ_SECONDS"), CultureInfo.InvariantCulture, out int seconds);
+        long end = Environment.TickCount64 + (seconds * 1000L);
+        for (int i = 0; i < packets || Environment.TickCount64 < end; i++)
         {
             var type = random.Next(20) == 0 ? (PacketType)random.Next(14) : PacketType.DataInBand;
             byte[] packet = create(random);

@@ -282,7 +282,7 @@ public sealed class NetFuzzTests
                 2 => new FrameOffload((ushort)random.Next(4000), (ushort)random.Next(10_000), (ushort)random.Next(70)),
                 _ => default,
             };
-            if (!card.Receive(frame, offload))
+            if (!card.Receive(frame, offload, more: random.Next(2) == 0))
             {
                 Thread.Yield();
             }

@@ -257,6 +257,45 @@ public sealed class NetVspTests
     }
 
     [Fact]
+    public void Segments_that_follow_each_other_come_in_one_piece()
+    {
+        using var bus = new NetBus();
+        NetVsc vsc = bus.Open();
+        byte[] parameters = new byte[28];
+        parameters[22] = parameters[23] = 2;
+        Assert.Equal(Success, vsc.Set(0xFC01_020C, parameters));
+        List<byte[]> segments = Complete(WithPseudoSum(Frames.Tcp(10_000)), new FrameOffload(1448, 34, 16));
+        byte[] other = Frames.Tcp(500, port: 77);
+        foreach (byte[] segment in segments[..3])
+        {
+            Assert.True(bus.Port.Card!.Receive(segment, default, more: true));
+        }
+
+        Assert.Null(vsc.TryReceive());
+        // Another connection's frame ends what is held, and one that nothing follows goes at once.
+        Assert.True(bus.Port.Card!.Receive(other, default, more: true));
+        ReceivedFrame first = vsc.Receive();
+        Assert.Equal(segments[..3].SelectMany(s => s[Frames.HeaderBytes..]), first.Data[Frames.HeaderBytes..]);
+        Assert.Equal(Frames.HeaderBytes + (3 * 1448) - 14, BinaryPrimitives.ReadUInt16BigEndian(first.Data.AsSpan(16)));
+        Assert.Equal(0, Frames.Checksum(first.Data.AsSpan(14, 20), 0));
+        Assert.Equal(0x28u, first.Infos[NetVsc.ChecksumInfo]);
+        // A lost segment: what follows it is a packet of its own.
+        Assert.True(bus.Port.Card!.Receive(segments[4], default, more: true));
+        Assert.True(bus.Port.Card!.Receive(segments[5], default, more: false));
+        Assert.Equal(other, vsc.Receive().Data);
+        Assert.Equal([.. segments[4][Frames.HeaderBytes..], .. segments[5][Frames.HeaderBytes..]], vsc.Receive().Data[Frames.HeaderBytes..]);
+        // A wrong checksum is not hidden.
+        byte[] broken = (byte[])segments[1].Clone();
+        broken[^1] ^= 1;
+        Assert.True(bus.Port.Card!.Receive(segments[0], default, more: true));
+        Assert.True(bus.Port.Card!.Receive(broken, default, more: false));
+        Assert.Equal(segments[0], vsc.Receive().Data);
+        ReceivedFrame bad = vsc.Receive();
+        Assert.Equal(broken, bad.Data);
+        Assert.Equal(0x21u, bad.Infos[NetVsc.ChecksumInfo]);
+    }
+
+    [Fact]
     public void Frames_for_others_do_not_reach_the_guest_unless_it_is_promiscuous()
     {
         using var bus = new NetBus();

@@ -40,27 +40,22 @@ public sealed class InterruptRouter
 
     private void Change(int wire, int by)
     {
-        // The lock keeps level changes of one wire in order on both controllers. They call out to the APIC bus only
-        // after leaving their own locks, and never call back into a device.
-        lock (_lock)
+        int old = _asserted[wire];
+        int now = _asserted[wire] = old + by;
+        if (old > 0 == now > 0)
         {
-            int old = _asserted[wire];
-            int now = _asserted[wire] = old + by;
-            if (old > 0 == now > 0)
-            {
-                return;
-            }
+            return;
+        }
 
-            if (wire < IsaLineCount)
-            {
-                _pic.SetLine(wire, now > 0);
-            }
+        if (wire < IsaLineCount)
+        {
+            _pic.SetLine(wire, now > 0);
+        }
 
-            // IOAPIC pin 0 is left unconnected and IRQ 2 is the cascade.
-            if (wire != 2)
-            {
-                _ioApic.SetPin(wire == 0 ? TimerGsi : wire, now > 0);
-            }
+        // IOAPIC pin 0 is left unconnected and IRQ 2 is the cascade.
+        if (wire != 2)
+        {
+            _ioApic.SetPin(wire == 0 ? TimerGsi : wire, now > 0);
         }
     }
 
@@ -71,10 +66,17 @@ public sealed class InterruptRouter
         public void Set(bool asserted)
         {
             int level = asserted ? 1 : 0;
-            int old = Interlocked.Exchange(ref _level, level);
-            if (old != level)
+
+            // The lock keeps level changes of one wire in order on both controllers, and nobody finds a level already set that has
+            // not reached them: a second processor that lowers a line and ends its interrupt would get it again. The controllers
+            // call out to the APIC bus only after leaving their own locks, and never call back into a device.
+            lock (router._lock)
             {
-                router.Change(wire, level - old);
+                if (_level != level)
+                {
+                    router.Change(wire, level - _level);
+                    _level = level;
+                }
             }
         }
     }

@@ -23,12 +23,13 @@ internal sealed class CardGate : IDisposable
     }
 
     /// <summary>Returns when the card has the frame; false when the port was closed instead.</summary>
-    public bool Deliver(ReadOnlySpan<byte> frame, FrameOffload offload)
+    /// <param name="more">Another frame follows at once.</param>
+    public bool Deliver(ReadOnlySpan<byte> frame, FrameOffload offload, bool more = false)
     {
         // ReceiveReady between the refusal and the wait leaves the event set; one set too early costs one more attempt.
         while (!_closed)
         {
-            if (_card!.Receive(frame, offload))
+            if (_card!.Receive(frame, offload, more))
             {
                 return true;
             }

@@ -63,6 +63,11 @@ internal sealed class FrameStream : IDisposable
         }
     }
 
+    /// <summary>The next <see cref="TryReceive"/> returns a frame without waiting.</summary>
+    public bool HasFrame => _end - _start >= LengthBytes
+        && BinaryPrimitives.ReadUInt32BigEndian(_received.AsSpan(_start)) is var length and >= MinimumFrameBytes and <= MaximumFrameBytes
+        && _end - _start - LengthBytes >= (int)length;
+
     /// <summary>Waits for a frame, which stays valid until the next call. False: the connection ended, or what came is no frame.</summary>
     public bool TryReceive(out ReadOnlySpan<byte> frame)
     {

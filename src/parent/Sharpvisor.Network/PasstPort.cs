@@ -78,7 +78,7 @@ public sealed class PasstPort : INetworkPort
         int restarts = 0;
         do
         {
-            while (_passt.Stream.TryReceive(out ReadOnlySpan<byte> frame) && _card.Deliver(frame, default))
+            while (_passt.Stream.TryReceive(out ReadOnlySpan<byte> frame) && _card.Deliver(frame, default, _passt.Stream.HasFrame))
             {
                 restarts = 0;
             }

@@ -13,7 +13,7 @@ internal sealed class SwitchClient(FrameStream stream) : SwitchLink
 
     public override void Receive(CardGate card)
     {
-        while (stream.TryReceive(out ReadOnlySpan<byte> frame) && card.Deliver(frame, default))
+        while (stream.TryReceive(out ReadOnlySpan<byte> frame) && card.Deliver(frame, default, stream.HasFrame))
         {
         }
     }

@@ -62,7 +62,7 @@ public sealed class VirtualMachine : IDisposable
         var bus = new DeviceBus();
         _partition = new Partition(
             _memory,
-            CreateEngineFactory(options.Engine),
+            CreateEngineFactory(options),
             new PartitionOptions
             {
                 ProcessorCount = options.Processors,
@@ -400,10 +400,17 @@ public sealed class VirtualMachine : IDisposable
         }
     }
 
-    private static IVpEngineFactory CreateEngineFactory(EngineKind engine) =>
-        engine switch
+    /// <summary>What a user should know about the engine that runs in place of the one asked for; null: nothing.</summary>
+    public static string? EngineNote(EngineKind engine) =>
+        engine is EngineKind.Auto or EngineKind.Software && TranslatorEngineFactory.Unavailable() is { } reason
+            ? $"no translator, the guest is interpreted: {reason}"
+            : null;
+
+    private static IVpEngineFactory CreateEngineFactory(VmOptions options) =>
+        options.Engine switch
         {
-            EngineKind.Software when TranslatorEngineFactory.IsSupported => new TranslatorEngineFactory(),
+            EngineKind.Auto or EngineKind.Software when TranslatorEngineFactory.Unavailable() == null =>
+                new TranslatorEngineFactory(codeBytes: options.CodeCacheBytes),
             EngineKind.Lockstep => new LockstepEngineFactory(),
             _ => new InterpreterEngineFactory(),
         };

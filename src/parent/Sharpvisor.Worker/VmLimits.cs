@@ -9,4 +9,6 @@ public static class VmLimits
     /// <summary>Hot add goes by whole blocks of this size, so a VM that can grow starts with whole ones.</summary>
     public const ulong MemoryBlockBytes = 128UL << 20;
     public const int MaximumProcessors = 8;
+    public const ulong MinimumCodeCacheBytes = 1UL << 20;
+    public const ulong MaximumCodeCacheBytes = 1UL << 30;
 }

@@ -92,6 +92,9 @@ public sealed record VmOptions
 
     public EngineKind Engine { get; init; } = EngineKind.Auto;
 
+    /// <summary>The translator's memory for host code, of each VP: <see cref="VmLimits.MinimumCodeCacheBytes"/> and more.</summary>
+    public int CodeCacheBytes { get; init; } = 64 << 20;
+
     /// <summary>The test guests' exit device at port 0xF4.</summary>
     public bool DebugExit { get; init; }
 

@@ -128,6 +128,47 @@ public sealed class VgaTests : IDisposable
     }
 
     [Fact]
+    public void Sixteen_colours_come_from_four_planes()
+    {
+        // The registers in which mode 12h differs from mode 3: 640 by 480, planes, 80 bytes a line.
+        Out(0x3C4, 0x0604);
+        Out(0x3CE, 0x0005);
+        Out(0x3CE, 0x0506);
+        WriteCrt(0x11, 0x0C);
+        WriteCrt(0x07, 0x3E);
+        WriteCrt(0x12, 0xDF);
+        WriteCrt(0x09, 0x40);
+        WriteCrt(0x14, 0x00);
+        // Plane 2 and plane 0, the pixel at (9, 479): colour 5.
+        Out(0x3C4, 0x0502);
+        _board.Bus.Write(0xA0000 + (479 * 80) + 1, 0x40, 1);
+        Capture();
+        Assert.Equal((640, 480), (_image.Width, _image.Height));
+        Assert.Equal((0u, 0xAA_00AAu, 0u), (_image.Row(479)[8], _image.Row(479)[9], _image.Row(479)[10]));
+    }
+
+    [Fact]
+    public void Two_hundred_fifty_six_colours_are_a_byte_a_pixel()
+    {
+        // Mode 13h: chained planes, doubleword addresses, every line twice.
+        Out(0x3C4, 0x0F02);
+        Out(0x3C4, 0x0E04);
+        Out(0x3CE, 0x4005);
+        Out(0x3CE, 0x0506);
+        WriteCrt(0x09, 0x41);
+        WriteCrt(0x14, 0x40);
+        _board.Bus.Out(0x3C8, 200);
+        _board.Bus.Out(0x3C9, 63);
+        _board.Bus.Out(0x3C9, 0);
+        _board.Bus.Out(0x3C9, 32);
+        _board.Bus.Write(0xA0000 + (199 * 320) + 318, 200, 1);
+        Capture();
+        Assert.Equal((320, 200), (_image.Width, _image.Height));
+        Assert.Equal(0xFF_0082u, _image.Row(199)[318]);
+        Assert.NotEqual(0xFF_0082u, _image.Row(199)[317]);
+    }
+
+    [Fact]
     public void Video_memory_is_where_its_BAR_is_and_RAM_wins_over_it()
     {
         _board.WritePci(8, 0, 0x10, 0xF800_0000);

@@ -52,6 +52,13 @@ public sealed class BadInputTests : IDisposable
         await AssertRefusedAsync(path, "run", "--kernel", Kernel, "--initrd", path, "--memory", "128M");
     }
 
+    [Theory]
+    [InlineData("64Q")]
+    [InlineData("512K")]
+    [InlineData("2G")]
+    public Task A_code_cache_of_no_usable_size_is_refused(string size) =>
+        AssertRefusedAsync("--code-cache " + size, "run", "--kernel", Kernel, "--code-cache", size);
+
     [Fact]
     public Task A_missing_disk_is_named() => AssertRefusedAsync("/nowhere/disk", "run", "--kernel", Kernel, "--disk", "/nowhere/disk");
 

@@ -34,7 +34,7 @@ public sealed class ScreenTests : IDisposable
                 """, modules: ["hv_vmbus", "hyperv_keyboard"]),
             TestContext.Current.CancellationToken);
         using Process process = CommandLineRun.Start(
-            "run", "--kernel", guest.KernelPath, "--initrd", initrd, "--append", "console=tty0 console=ttyS0", "--timeout", "150s",
+            "run", "--kernel", guest.KernelPath, "--initrd", initrd, "--append", "console=tty0 console=ttyS0", "--timeout", "250s",
             "--engine", "software", "--ctl", control, "--vnc", $"unix:{viewer},password-file={password}");
         process.StandardInput.Close();
         await WaitForAsync(process, "READY");

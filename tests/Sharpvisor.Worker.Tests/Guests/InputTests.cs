@@ -116,7 +116,6 @@ public sealed class InputTests
             script,
             o => configure(o) with { Engine = EngineKind.Software, SerialOutput = console = new ConsoleTap(o.SerialOutput) },
             a => a.AddProgram("bin/events", GuestPrograms.Compile(GuestRun.Packages, "events")),
-            timeoutSeconds: 150,
             started: vm => driven = RunAsync(vm),
             modules: modules);
         await driven;

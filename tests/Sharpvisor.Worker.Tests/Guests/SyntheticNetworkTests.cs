@@ -19,14 +19,16 @@ public sealed class SyntheticNetworkTests
     private static readonly byte[] s_peer = [10, 7, 0, 1];
     private static readonly MacAddress s_address = new(0x0015_5D07_0002);
 
-    [Fact]
-    public async Task The_guest_s_tools_see_every_feature_and_packets_of_all_sizes_pass()
+    [Theory]
+    [InlineData("6.1")]
+    [InlineData("6.12")]
+    public async Task The_guest_s_tools_see_every_feature_and_packets_of_all_sizes_pass(string kernel)
     {
         using var peer = new EchoPeer(s_peer);
         ConsoleTap? console = null;
         Task driven = Task.CompletedTask;
         GuestRun run = await GuestRun.BootAsync(
-            KernelFlavour.Cloud,
+            kernel == "6.1" ? KernelFlavour.Cloud : KernelFlavour.TrixieCloud,
             Up + """
             echo "ADDRESS $(cat /sys/class/net/eth0/address)"
             until [ $(ls /sys/class/net/eth0/queues | wc -l) = 4 ]; do usleep 50000; done

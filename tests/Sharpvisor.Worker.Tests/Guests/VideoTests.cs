@@ -82,7 +82,6 @@ public sealed class VideoTests : IDisposable
                 CommandLine = "console=tty0 " + o.CommandLine,
                 SerialOutput = console = new ConsoleTap(o.SerialOutput),
             },
-            timeoutSeconds: 150,
             started: vm => seen = ReadAsync(vm),
             modules: []);
         string text = await seen;
@@ -125,7 +124,6 @@ public sealed class VideoTests : IDisposable
                 a.AddFile("pattern", _pattern);
                 a.AddProgram("bin/fbdraw", GuestPrograms.Compile(GuestRun.Packages, "fbdraw"));
             },
-            timeoutSeconds: 150,
             started: vm => driven = CompareAsync(vm, console!),
             modules: modules);
         await driven;

@@ -1,4 +1,5 @@
 // From RIP to a decoded block: jump cache, block cache, decoder.
+using System.Diagnostics;
 using System.Runtime.CompilerServices;
 using Sharpvisor.Cpu.Decode;
 using Sharpvisor.Cpu.Mmu;
@@ -12,6 +13,7 @@ internal sealed unsafe partial class Vp
 
     private readonly BlockCache _blocks = new();
     private readonly BlockDecoder _decoder = new();
+    private long _longestDrop;
     private readonly byte[] _window = new byte[BlockDecoder.WindowBytes];
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
@@ -137,18 +139,20 @@ internal sealed unsafe partial class Vp
     /// <summary>Forgets all code. Not while a block is running.</summary>
     private void DropBlocks()
     {
+        long start = Stopwatch.GetTimestamp();
         _blocks.Flush();
         _translator?.Flush();
         _lazy->JumpEpoch++;
         ForgetNativeJumps();
         _pendingLink = 0;
         _lazy->CurrentBlock = null;
+        _longestDrop = Math.Max(_longestDrop, Stopwatch.GetElapsedTime(start).Ticks);
     }
 
     private void Kill(Block* block)
     {
         _blocks.Kill(block);
-        _translator?.UpdateGeneration(block);
+        _translator?.Retire(block);
     }
 
     /// <summary>The page was written to: is this block's part still the same?</summary>

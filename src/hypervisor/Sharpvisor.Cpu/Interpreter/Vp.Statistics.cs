@@ -14,7 +14,8 @@ internal sealed unsafe partial class Vp
     /// <summary>How often an instruction of a translated block was interpreted, by Code; null without a translator.</summary>
     private readonly long* _interpreted;
     private long _entries;
-    private long _headExits;
+    private long _eventExits;
+    private long _staleExits;
     private long _coldInstructions;
 
     /// <inheritdoc/>
@@ -24,6 +25,7 @@ internal sealed unsafe partial class Vp
         statistics["cpu.blocks.decoded"].Add(_blocks.Decoded);
         statistics["cpu.blocks.stale"].Add(_blocks.Killed);
         statistics["cpu.blocks.drops"].Add(_blocks.Dropped);
+        statistics["cpu.blocks.longest_drop_us"].Add(_longestDrop / TimeSpan.TicksPerMicrosecond);
         statistics["cpu.tlb.misses"].Add(Mmu.Misses);
         statistics["cpu.tlb.flushes"].Add(Mmu.Flushes);
         if (_translator == null)
@@ -35,7 +37,14 @@ internal sealed unsafe partial class Vp
         statistics["cpu.translator.bytes"].Add(_translator.CodeBytes);
         statistics["cpu.translator.drops"].Add(_translator.Flushes);
         statistics["cpu.exits.total"].Add(_entries);
-        statistics["cpu.exits.event_or_stale_code"].Add(_headExits);
+        statistics["cpu.exits.event"].Add(_eventExits);
+        statistics["cpu.exits.stale_code"].Add(_staleExits);
+        statistics["cpu.translator.bytes_emitted.tlb_checks"].Add(_translator.TlbBytes);
+        statistics["cpu.translator.bytes_emitted.flags"].Add(_translator.FlagBytes);
+        statistics["cpu.translator.bytes_emitted.block_heads"].Add(_translator.HeadBytes);
+        statistics["cpu.translator.bytes_emitted.indirect_jumps"].Add(_translator.LookupBytes);
+        statistics["cpu.translator.bytes_emitted.out_of_line"].Add(_translator.ColdBytes);
+        statistics["cpu.translator.bytes_emitted.total"].Add(_translator.TotalBytes);
         statistics["cpu.interpreted.not_translated_yet"].Add(_coldInstructions);
         for (int code = 0; code < HandlerTable.Capacity; code++)
         {
@@ -60,6 +69,18 @@ internal sealed unsafe partial class Vp
         >= NativeKind.Jcc and <= NativeKind.Ret => "branch_target",
         _ => "memory_or_check",
     };
+
+    private void CountHeadExit(VpState* s)
+    {
+        if (Volatile.Read(ref s->PendingEvents) != 0)
+        {
+            _eventExits++;
+        }
+        else
+        {
+            _staleExits++;
+        }
+    }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private void CountInterpreted(Op* op)

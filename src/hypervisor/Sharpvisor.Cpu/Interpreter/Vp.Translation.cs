@@ -40,7 +40,7 @@ internal sealed unsafe partial class Vp
                 op = RunNative(s, op, translator);
                 if (((nuint)op & 1) != 0)
                 {
-                    _headExits++;
+                    CountHeadExit(s);
                     s->Rip = s->Gpr[17] + ((Op*)((nuint)op & ~(nuint)1))->PageOffset;
                     return null;
                 }

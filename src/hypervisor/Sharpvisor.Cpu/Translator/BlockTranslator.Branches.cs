@@ -187,6 +187,7 @@ internal sealed unsafe partial class BlockTranslator
     private void EmitLookup()
     {
         StateOffsets o = StateOffsets.Instance;
+        int start = _e.Position;
         EmitRotate(Host.Address, Host.Value, 12);
         _e.RegReg(0x31, 4, Host.Address, Host.Value);
         _e.RegReg(0x81, 4, 4, Host.Value);
@@ -206,6 +207,7 @@ internal sealed unsafe partial class BlockTranslator
         _e.RegMem(0x8B, 8, Host.Address, Host.Address, o.CodeKey);
         _e.RegMem(0x3B, 8, Host.Address, Host.Value, o.JumpKey);
         AddCold(Cold.Exit, _e.JumpIf(5), _op);
+        LookupBytes += _e.Position - start;
         _flags = FlagsIn.Ax;
     }
 

@@ -116,6 +116,7 @@ internal sealed unsafe partial class BlockTranslator
     {
         StateOffsets o = StateOffsets.Instance;
         int tag = write ? o.WriteTag : o.ReadTag;
+        int start = _e.Position;
         EmitSlot(Host.Address, Host.Value);
         GsPrefix();
         _e.RegMem(0x33, 8, Host.Address, Host.Value, tag);
@@ -135,6 +136,7 @@ internal sealed unsafe partial class BlockTranslator
 
         GsPrefix();
         _e.RegMem(0x03, 8, Host.Address, Host.Value, o.HostPage);
+        TlbBytes += _e.Position - start;
         _flags = FlagsIn.Ax;
     }
 

@@ -22,6 +22,8 @@ internal sealed unsafe partial class BlockTranslator : IDisposable
     private readonly int _loadX87;
     private readonly int _firstBlock;
     private readonly ColdStub[] _cold = new ColdStub[512];
+    /// <summary>Heads of dead blocks without a successor yet, by guest physical address.</summary>
+    private readonly Dictionary<ulong, int> _retired = [];
     private int _coldCount;
     private int _generationOffset;
     private FlagsIn _flags;
@@ -84,6 +86,19 @@ internal sealed unsafe partial class BlockTranslator : IDisposable
     /// <summary>Bytes of host code now.</summary>
     public long CodeBytes => _e.Position - _firstBlock;
 
+    /// <summary>What the host code was for, in bytes emitted so far: see docs/cpu.md, "Against native".</summary>
+    public long TlbBytes { get; private set; }
+
+    public long FlagBytes { get; private set; }
+
+    public long HeadBytes { get; private set; }
+
+    public long LookupBytes { get; private set; }
+
+    public long ColdBytes { get; private set; }
+
+    public long TotalBytes { get; private set; }
+
     /// <summary>How often all code was dropped.</summary>
     public long Flushes { get; private set; }
 
@@ -96,6 +111,7 @@ internal sealed unsafe partial class BlockTranslator : IDisposable
     public void Flush()
     {
         _e.Position = _firstBlock;
+        _retired.Clear();
         Flushes++;
     }
 
@@ -111,6 +127,16 @@ internal sealed unsafe partial class BlockTranslator : IDisposable
         }
     }
 
+    /// <summary>The block is dead. Jumps bound to it go to its successor as soon as there is one.</summary>
+    public void Retire(Block* block)
+    {
+        if (block->NativeHead != null)
+        {
+            UpdateGeneration(block);
+            _retired[block->Gpa] = (int)(block->NativeHead - _memory.Executable);
+        }
+    }
+
     /// <summary>Translates a 64-bit block that lies in one page. The caller has seen that the memory is not <see cref="Full"/>.</summary>
     public void Translate(Block* block)
     {
@@ -121,6 +147,7 @@ internal sealed unsafe partial class BlockTranslator : IDisposable
         CountAhead(first, count, block->Ops);
         int head = _e.Position;
         EmitHead(block, first, head);
+        HeadBytes += _e.Position - head;
         _flags = FlagsIn.Ax;
         _vectorReady = false;
         _x87Ready = false;
@@ -131,8 +158,20 @@ internal sealed unsafe partial class BlockTranslator : IDisposable
             entry = EmitAt(first + i, i == block->Ops, entry);
         }
 
+        int hot = _e.Position;
         EmitCold();
+        ColdBytes += _e.Position - hot;
+        TotalBytes += _e.Position - head;
         block->NativeHead = _memory.Executable + head;
+        if (_retired.Remove(block->Gpa, out int retired))
+        {
+            // Same physical address: whoever is bound to the dead block shares this one's page as well.
+            int end = _e.Position;
+            _e.Position = retired;
+            _e.Jump(head);
+            _e.Position = end;
+        }
+
         Blocks++;
     }
 
@@ -292,6 +331,7 @@ internal sealed unsafe partial class BlockTranslator : IDisposable
 
         // LAHF; SETO AL
         _e.Bytes([0x9F, 0x0F, 0x90, 0xC0]);
+        FlagBytes += 4;
         _flags = FlagsIn.Both;
     }
 
@@ -306,7 +346,11 @@ internal sealed unsafe partial class BlockTranslator : IDisposable
     }
 
     // CMP AL, -127 overflows for 1 and not for 0; SAHF leaves OF alone.
-    private void RestoreFlags() => _e.Bytes([0x3C, 0x81, 0x9E]);
+    private void RestoreFlags()
+    {
+        _e.Bytes([0x3C, 0x81, 0x9E]);
+        FlagBytes += 3;
+    }
 
     private void FlagsWritten() => _flags = FlagsIn.Host;
 

@@ -21,7 +21,12 @@ internal sealed record DiskWork(string Key, string Title, bool Writing, bool Ran
     ];
 
     /// <summary>The diskbench command line, the device being <c>$disk</c>.</summary>
-    public string Command => string.Create(
+    public string Command => CommandFor(Requests);
+
+    /// <summary>What comes before it and is not measured: host and guest code that runs for the first time is compiled meanwhile.</summary>
+    public string WarmUpCommand => CommandFor(Requests / 4);
+
+    private string CommandFor(int requests) => string.Create(
         CultureInfo.InvariantCulture,
-        $"$disk {(Writing ? "write" : "read")} {(Random ? "random" : "sequential")} {BlockBytes} {Depth} {Requests} {256L << 20}");
+        $"$disk {(Writing ? "write" : "read")} {(Random ? "random" : "sequential")} {BlockBytes} {Depth} {requests} {256L << 20}");
 }

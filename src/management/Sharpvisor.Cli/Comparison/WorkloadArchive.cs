@@ -20,7 +20,7 @@ internal static class WorkloadArchive
 
     private static string Init()
     {
-        string works = string.Join('\n', DiskWork.All.Select(w => $"work {w.Key} {w.Command}"));
+        string works = string.Join('\n', DiskWork.All.Select(w => $"/sharpvisor/diskbench {w.WarmUpCommand} >/dev/null 2>&1\nwork {w.Key} {w.Command}"));
         return $$"""
             #!/sharpvisor/busybox sh
             b=/sharpvisor/busybox

@@ -29,6 +29,14 @@ internal sealed class VmCommandOptions
     private readonly Option<string> _engine = OneOf(
         "--engine", "Execution engine", "auto", "software", "interpreter", "lockstep", "kvm");
 
+    private readonly Option<int> _codeCache = new("--code-cache")
+    {
+        Description = "Memory for translated code of each processor, for example 64M",
+        HelpName = "SIZE",
+        DefaultValueFactory = _ => 64 << 20,
+        CustomParser = ParseCodeCache,
+    };
+
     private readonly Option<(ulong Bytes, ulong Maximum)> _memory = new("--memory")
     {
         Description = "Memory, for example 512M; with a maximum it can grow while the VM runs: 512M,max=2G",
@@ -99,7 +107,7 @@ internal sealed class VmCommandOptions
     {
         command.Arguments.Add(_image);
         foreach (Option option in (Option[])[_kernel, _initrd, _append, _disk, .. _network.All, _memory, _processors, _generation,
-            _integration, _engine, _vsock, _video, _without, _timeout, _stats, _trace, _debugExit, _testDevices, _directTimers])
+            _integration, _engine, _codeCache, _vsock, _video, _without, _timeout, _stats, _trace, _debugExit, _testDevices, _directTimers])
         {
             command.Options.Add(option);
         }
@@ -127,6 +135,12 @@ internal sealed class VmCommandOptions
         }
 
         CheckLockstep(parsed);
+        EngineKind engine = Enum.Parse<EngineKind>(parsed.GetValue(_engine)!, ignoreCase: true);
+        if (VirtualMachine.EngineNote(engine) is { } note)
+        {
+            Console.Error.WriteLine($"sharpvisor: {note}");
+        }
+
         var options = new VmOptions
         {
             KernelPath = parsed.GetValue(_kernel) ?? throw new VmConfigurationException("--kernel FILE is required"),
@@ -138,7 +152,8 @@ internal sealed class VmCommandOptions
             Processors = parsed.GetValue(_processors),
             VsockPath = parsed.GetValue(_vsock),
             Integration = parsed.GetValue(_integration) == "on",
-            Engine = Enum.Parse<EngineKind>(parsed.GetValue(_engine)!, ignoreCase: true),
+            CodeCacheBytes = parsed.GetValue(_codeCache),
+            Engine = engine,
             Console = parsed.GetValue(_video)!.Devices,
             FrameBuffer = parsed.GetValue(_video)!.FrameBuffer,
             DebugExit = parsed.GetValue(_debugExit),
@@ -238,6 +253,22 @@ internal sealed class VmCommandOptions
         }
 
         return (bytes, maximum);
+    }
+
+    private static int ParseCodeCache(ArgumentResult result)
+    {
+        string text = result.Tokens[0].Value;
+        if (!Quantity.TryParseBytes(text, out ulong bytes))
+        {
+            result.AddError($"--code-cache {text}: not a size such as 64M");
+        }
+        else if (bytes is < VmLimits.MinimumCodeCacheBytes or > VmLimits.MaximumCodeCacheBytes)
+        {
+            result.AddError(
+                $"--code-cache {text}: must be {VmLimits.MinimumCodeCacheBytes >> 20}M to {VmLimits.MaximumCodeCacheBytes >> 30}G");
+        }
+
+        return (int)Math.Min(bytes, VmLimits.MaximumCodeCacheBytes);
     }
 
     private static int ParseProcessors(ArgumentResult result)

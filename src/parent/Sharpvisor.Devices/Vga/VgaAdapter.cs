@@ -110,7 +110,7 @@ public sealed class VgaAdapter : PciFunction, IPortDevice, IMmioDevice, IScreen
         {
             if (_linear is not { } size)
             {
-                return IsText() && VgaText.TryDraw(_registers, _memory, image);
+                return IsText() ? VgaText.TryDraw(_registers, _memory, image) : VgaGraphics.TryDraw(_registers, _memory, image);
             }
 
             image.Resize(size.Width, size.Height);
@@ -185,6 +185,6 @@ public sealed class VgaAdapter : PciFunction, IPortDevice, IMmioDevice, IScreen
     /// <inheritdoc/>
     protected override void OnReset() => SetTextMode();
 
-    // Graphics controller, miscellaneous, bit 0. Planar and 256-colour graphics modes are stored but not shown.
+    // Graphics controller, miscellaneous, bit 0.
     private bool IsText() => (_registers.Graphics[6] & 1) == 0;
 }

@@ -21,6 +21,8 @@ internal sealed class VgaMemory(VgaRegisters registers)
 
     private bool IsOddEven => (registers.Sequencer[4] & 4) == 0;
 
+    public ReadOnlySpan<byte> Plane(int plane) => _planes[plane];
+
     public void Clear()
     {
         foreach (byte[] plane in _planes)

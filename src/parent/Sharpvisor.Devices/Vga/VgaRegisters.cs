@@ -36,6 +36,9 @@ internal sealed class VgaRegisters
     /// <summary>Bit 5 of the attribute controller's index: the palette is in use, and the screen on.</summary>
     public bool IsScreenOn => (_attributeIndex & 0x20) != 0 && (Sequencer[1] & 0x20) == 0;
 
+    /// <summary>Vertical display enable end, whose bits 8 and 9 are in the overflow register.</summary>
+    public int DisplayedLines => (Crt[0x12] | ((Crt[7] & 2) << 7) | ((Crt[7] & 0x40) << 3)) + 1;
+
     /// <summary>As a BIOS's mode 3 leaves them: 80 by 25 characters of 8 by 16 pixels.</summary>
     public void SetTextMode()
     {
@@ -80,7 +83,13 @@ internal sealed class VgaRegisters
         index = (Attribute[0x10] & 0x80) != 0
             ? (index & 0x0F) | ((Attribute[0x14] & 0xF) << 4)
             : index | ((Attribute[0x14] & 0xC) << 4);
-        int at = (index & _dacMask) * 3;
+        return DacColour((byte)index);
+    }
+
+    /// <summary>The DAC's colour of a pixel, as 0x00RRGGBB.</summary>
+    public uint DacColour(byte pixel)
+    {
+        int at = (pixel & _dacMask) * 3;
         return (Widen(_dac[at]) << 16) | (Widen(_dac[at + 1]) << 8) | Widen(_dac[at + 2]);
     }
 

@@ -15,7 +15,7 @@ internal static class VgaText
     {
         byte[] crt = registers.Crt;
         int columns = crt[1] + 1;
-        int lines = (crt[0x12] | ((crt[7] & 2) << 7) | ((crt[7] & 0x40) << 3)) + 1;
+        int lines = registers.DisplayedLines;
         int glyphHeight = (crt[9] & 0x1F) + 1;
         int rows = lines / glyphHeight;
         if (columns > LargestColumns || lines > LargestLines || rows == 0)

@@ -23,11 +23,13 @@ internal sealed partial class NetAdapter
     /// <summary>A guest that takes no answers gets no more than these.</summary>
     private const int MaximumWaitingControls = 64;
     private const int MaximumRanges = 256;
+    private const ReceiveOffloads Coalescing = ReceiveOffloads.Coalesce4 | ReceiveOffloads.Coalesce6;
 
     private readonly byte[] _scratch = GC.AllocateUninitializedArray<byte>(FrameCompletion.MaximumFrameBytes);
     private readonly TransferPageRange[] _ranges = new TransferPageRange[MaximumRanges];
     private readonly Queue<byte[]> _waitingControls = new();
     private readonly ReceiveScaling _scaling = new();
+    private readonly ReceiveCoalescer _coalescer = new();
     private ReceiveBuffer? _receiveBuffer;
     private PacketFilter _filter;
     private ReceiveOffloads _offloads = ReceiveOffloads.AllChecksums;
@@ -61,8 +63,48 @@ internal sealed partial class NetAdapter
 
     public bool IsReceiving => _isInitialized && _filter != PacketFilter.None;
 
-    /// <summary>A frame from the port; under the lock. False: no room.</summary>
-    public bool Deliver(ReadOnlySpan<byte> frame, FrameOffload offload)
+    /// <summary>
+    /// A frame from the port; under the lock. One that more follow is held back, to be put together with them. False: no room, and the
+    /// frame was not taken.
+    /// </summary>
+    public bool Receive(ReadOnlySpan<byte> frame, FrameOffload offload, bool more)
+    {
+        if (!_coalescer.IsEmpty && offload == default && _coalescer.TryAdd(frame))
+        {
+            // Should it not go now, it goes when there is room: the frame is taken.
+            _ = (more && !_coalescer.IsClosed) || DeliverHeld();
+            return true;
+        }
+
+        if (!DeliverHeld())
+        {
+            return false;
+        }
+
+        return (more && offload == default && (_offloads & Coalescing) == Coalescing && IsReceiving && IsForGuest(frame) && _coalescer.TryStart(frame))
+            || Deliver(frame, offload);
+    }
+
+    /// <summary>Delivers what was held back; under the lock. False: there is no room for it.</summary>
+    public bool DeliverHeld()
+    {
+        if (_coalescer.IsEmpty)
+        {
+            return true;
+        }
+
+        _coalescer.Finish();
+        if (!Deliver(_coalescer.Packet, _coalescer.Offload))
+        {
+            return false;
+        }
+
+        _coalescer.Clear();
+        return true;
+    }
+
+    // False: no room.
+    private bool Deliver(ReadOnlySpan<byte> frame, FrameOffload offload)
     {
         if (_receiveBuffer is not { } buffer || !IsReceiving || frame.Length < FrameLayout.EthernetBytes || !IsForGuest(frame))
         {
@@ -183,6 +225,7 @@ internal sealed partial class NetAdapter
             _filter = PacketFilter.None;
             _offloads = ReceiveOffloads.AllChecksums;
             _scaling.Reset();
+            _coalescer.Clear();
             _waitingControls.Clear();
         }
     }

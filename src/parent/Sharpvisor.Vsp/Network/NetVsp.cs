@@ -73,11 +73,14 @@ public sealed class NetVsp : IVmbusDevice, INetworkCard
     }
 
     /// <inheritdoc/>
-    public bool Receive(ReadOnlySpan<byte> frame, FrameOffload offload)
+    public bool Receive(ReadOnlySpan<byte> frame, FrameOffload offload) => Receive(frame, offload, more: false);
+
+    /// <inheritdoc/>
+    public bool Receive(ReadOnlySpan<byte> frame, FrameOffload offload, bool more)
     {
         lock (_lock)
         {
-            if (!_paused && (_adapter is not { } adapter || !_connected || adapter.Deliver(frame, offload)))
+            if (!_paused && (_adapter is not { } adapter || !_connected || adapter.Receive(frame, offload, more)))
             {
                 return true;
             }
@@ -157,6 +160,11 @@ public sealed class NetVsp : IVmbusDevice, INetworkCard
     {
         lock (_lock)
         {
+            if (!_paused)
+            {
+                _adapter?.DeliverHeld();
+            }
+
             if (!_refused || _paused)
             {
                 return;

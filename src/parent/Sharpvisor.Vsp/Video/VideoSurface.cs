@@ -117,7 +117,7 @@ internal sealed class VideoSurface(GuestMemory memory, SharedMemory vram)
 
             image.Resize((int)_situation.Width, (int)_situation.Height);
             int rowBytes = image.Width * _situation.DepthBits / 8;
-            byte[] row = new byte[rowBytes];
+            byte[] row = new byte[_ramAt is null ? 0 : rowBytes];
             for (int y = 0; y < image.Height; y++)
             {
                 ulong offset = _situation.VramOffset + ((ulong)y * _situation.PitchBytes);
