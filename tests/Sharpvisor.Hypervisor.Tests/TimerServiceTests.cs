@@ -13,7 +13,7 @@ public sealed class TimerServiceTests
         using var service = new TimerService(new PartitionClock());
         using var done = new CountdownEvent(50);
         var order = new List<int>();
-        long start = service.Clock.Nanoseconds + 20_000_000;
+        long start = service.Clock.Nanoseconds + 500_000_000;
         int[] numbers = [.. Enumerable.Range(0, 50)];
         new Random(7).Shuffle(numbers);
         foreach (int i in numbers)
