@@ -1,6 +1,7 @@
 using System.Buffers.Binary;
 using System.Text;
 using Sharpvisor.Core;
+using Sharpvisor.Devices.Acpi;
 using Xunit;
 
 namespace Sharpvisor.Devices.Tests;
@@ -25,6 +26,18 @@ public sealed class AcpiTests
                 File.WriteAllBytes(Path.Combine(folder, name.ToLowerInvariant() + ".dat"), table);
             }
         }
+    }
+
+    [Fact]
+    public void Memory_that_may_come_above_4_GiB_is_told_of_as_hot_pluggable()
+    {
+        var tables = new AcpiTables(FirmwareIdentity.HyperV, processors: 2, integration: true);
+        byte[] srat = tables.Srat(512 << 20, 1UL << 30);
+        Assert.Equal((48 + (2 * 16) + (3 * 40), 0), (srat.Length, srat.Sum(b => b) & 0xFF));
+        Assert.Equal((512UL << 20, 1u), (BinaryPrimitives.ReadUInt64LittleEndian(srat.AsSpan(96)), BinaryPrimitives.ReadUInt32LittleEndian(srat.AsSpan(108))));
+        Assert.Equal(
+            (GuestMemory.HighRamBase, 1UL << 30, 3u),
+            (BinaryPrimitives.ReadUInt64LittleEndian(srat.AsSpan(168)), BinaryPrimitives.ReadUInt64LittleEndian(srat.AsSpan(176)), BinaryPrimitives.ReadUInt32LittleEndian(srat.AsSpan(188))));
     }
 
     [Fact]

@@ -118,7 +118,7 @@ public sealed class IoApicTests : IDisposable
         _board.Apic.Delivering = _ =>
         {
             busy.Set();
-            goOn.Wait();
+            goOn.Wait(TestContext.Current.CancellationToken);
         };
         var holder = new Thread(() => edge.Set(true));
         var first = new Thread(() => level.Set(false));
@@ -129,7 +129,7 @@ public sealed class IoApicTests : IDisposable
             _board.Apic.Eoi(0x51);
         });
         holder.Start();
-        busy.Wait();
+        busy.Wait(TestContext.Current.CancellationToken);
         Start(first);
         Start(second);
         goOn.Set();

@@ -41,9 +41,12 @@ public sealed class CapturePort : INetworkPort, INetworkCard
     }
 
     /// <inheritdoc/>
-    public bool Receive(ReadOnlySpan<byte> frame, FrameOffload offload)
+    public bool Receive(ReadOnlySpan<byte> frame, FrameOffload offload) => Receive(frame, offload, more: false);
+
+    /// <inheritdoc/>
+    public bool Receive(ReadOnlySpan<byte> frame, FrameOffload offload, bool more)
     {
-        if (!_card!.Receive(frame, offload))
+        if (!_card!.Receive(frame, offload, more))
         {
             return false;
         }

@@ -76,16 +76,16 @@ internal sealed class SwitchPort(LearningSwitch owner) : INetworkPort
 
     private void Deliver()
     {
-        while (TryDequeue(out int bytes, out FrameOffload offload))
+        while (TryDequeue(out int bytes, out FrameOffload offload, out bool more))
         {
-            if (!_card.Deliver(_delivered.AsSpan(0, bytes), offload))
+            if (!_card.Deliver(_delivered.AsSpan(0, bytes), offload, more))
             {
                 return;
             }
         }
     }
 
-    private bool TryDequeue(out int bytes, out FrameOffload offload)
+    private bool TryDequeue(out int bytes, out FrameOffload offload, out bool more)
     {
         lock (_lock)
         {
@@ -96,7 +96,7 @@ internal sealed class SwitchPort(LearningSwitch owner) : INetworkPort
                 _waiting = false;
             }
 
-            (bytes, offload) = (0, default);
+            (bytes, offload, more) = (0, default, false);
             if (_closed)
             {
                 return false;
@@ -105,7 +105,7 @@ internal sealed class SwitchPort(LearningSwitch owner) : INetworkPort
             Header header = default;
             Take(MemoryMarshal.AsBytes(new Span<Header>(ref header)));
             Take(_delivered.AsSpan(0, header.Length));
-            (bytes, offload) = (header.Length, header.Offload);
+            (bytes, offload, more) = (header.Length, header.Offload, _used > 0);
             return true;
         }
     }

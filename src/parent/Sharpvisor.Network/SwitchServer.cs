@@ -139,11 +139,13 @@ internal sealed class SwitchServer : SwitchLink
     private sealed class LocalCard(CardGate gate) : INetworkCard
     {
         // The port's own thread waits in the gate while the card has no room.
-        public bool Receive(ReadOnlySpan<byte> frame, FrameOffload offload)
+        public bool Receive(ReadOnlySpan<byte> frame, FrameOffload offload, bool more)
         {
-            _ = gate.Deliver(frame, offload);
+            _ = gate.Deliver(frame, offload, more);
             return true;
         }
+
+        public bool Receive(ReadOnlySpan<byte> frame, FrameOffload offload) => Receive(frame, offload, more: false);
     }
 
     private sealed class Connection(INetworkPort port, FrameStream stream, Action<Connection> ended) : INetworkCard

@@ -10,6 +10,7 @@ internal sealed partial class FuzzScript
     [
         (0x20, 2), (0xA0, 2), (0x4D0, 2), (0x40, 4), (0x61, 1), (0x70, 2), (0x60, 1), (0x3F8, 8), (0x2F8, 8), (0x1F0, 8), (0x170, 8),
         (0x3F6, 1), (0x376, 1), (0xCF8, 8), (BusMasterPort, 16), (0x80, 1), (0x408, 8), (0xB2, 2), (0x510, 12),
+        (0x3B0, 0x30),
     ];
 
     private void RandomPorts(int count)
@@ -48,8 +49,8 @@ internal sealed partial class FuzzScript
     {
         for (int i = 0; i < 12; i++)
         {
-            // Devices 0 (host bridge) and 7 (PIIX4: ISA, IDE, USB, power management) exist.
-            uint device = Rarely(6) ? (uint)_random.Next(32) : Rarely(3) ? 0u : 7u;
+            // Devices 0 (host bridge), 7 (PIIX4: ISA, IDE, USB, power management) and 8 (VGA) exist.
+            uint device = Rarely(6) ? (uint)_random.Next(32) : Rarely(3) ? 0u : Rarely(4) ? 8u : 7u;
             uint register = Rarely(2) ? (uint)_random.Next(64) * 4 : (uint)_random.Next(1, 16) * 4;
             Add(FuzzOperation.Out32, 0xCF8, 0, 0x8000_0000 | (device << 11) | ((uint)_random.Next(4) << 8) | register);
             ulong port = 0xCFC + (ulong)_random.Next(4);
@@ -142,13 +143,14 @@ internal sealed partial class FuzzScript
     {
         for (int i = 0; i < count; i++)
         {
-            ulong address = _random.Next(8) switch
+            ulong address = _random.Next(9) switch
             {
                 0 or 1 => 0xFEC0_0000,
                 2 => 0xFEC0_0010,
                 3 or 4 => 0xFEE0_0000 + ((ulong)_random.Next(0x40) << 4),
                 5 => 0xF_E000_0000 + (ulong)_random.Next(0x2000_0000),
                 6 => 0xF800_0000 + (ulong)_random.Next(0x06C0_0000),
+                7 => 0xA_0000 + (ulong)_random.Next(0x2_0000),
                 _ => AnyPage() + (ulong)_random.Next(4096),
             };
             if (address == 0xFEC0_0000)

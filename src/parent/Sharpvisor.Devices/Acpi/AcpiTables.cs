@@ -58,6 +58,11 @@ internal sealed class AcpiTables
             tables.Add(Place(Waet()));
         }
 
+        if (memory.MaximumHighRamBytes > memory.HighRamBytes)
+        {
+            tables.Add(Place(Srat(memory.LowRamBytes, memory.MaximumHighRamBytes)));
+        }
+
         ulong rsdt = Place(Table("RSDT", 1, [.. tables.SelectMany(t => Bytes32((uint)t))]));
         ulong xsdt = Place(Table("XSDT", 1, [.. tables.SelectMany(Bytes64)]));
         Put(facsGpa, Facs());
@@ -77,6 +82,33 @@ internal sealed class AcpiTables
         rsdp[8] = Checksum(rsdp.AsSpan(0, 20));
         rsdp[32] = Checksum(rsdp);
         return rsdp;
+    }
+
+    /// <summary>
+    /// 5.2.16, one node. Where memory above 4 GiB may come, the guest has to know at the start: Linux sets up bounce buffers then for devices
+    /// that reach 32 bits only (arch/x86/kernel/pci-dma.c, max_possible_pfn).
+    /// </summary>
+    internal byte[] Srat(ulong lowBytes, ulong highBytes)
+    {
+        const int Enabled = 1;
+        const int HotPluggable = 2;
+        List<byte> srat = [.. Bytes32(1), .. Bytes64(0)];
+        for (int i = 0; i < _processors; i++)
+        {
+            srat.AddRange([0, 16, 0, (byte)i, .. Bytes32(Enabled), .. Bytes64(0)]);
+        }
+
+        void AddMemory(ulong gpa, ulong bytes, uint flags) =>
+            srat.AddRange([1, 40, .. Bytes32(0), 0, 0, .. Bytes64(gpa), .. Bytes64(bytes), .. Bytes32(0), .. Bytes32(flags), .. Bytes64(0)]);
+
+        AddMemory(0, lowBytes, Enabled);
+        if (lowBytes < GuestMemory.LowRamLimit)
+        {
+            AddMemory(lowBytes, GuestMemory.LowRamLimit - lowBytes, Enabled | HotPluggable);
+        }
+
+        AddMemory(GuestMemory.HighRamBase, highBytes, Enabled | HotPluggable);
+        return Table("SRAT", 3, [.. srat]);
     }
 
     /// <summary>5.2.9, revision 4.</summary>
