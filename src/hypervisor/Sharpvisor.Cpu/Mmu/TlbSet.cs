@@ -7,7 +7,7 @@ namespace Sharpvisor.Cpu.Mmu;
 /// <summary>One set of slots; owned by one VP's thread.</summary>
 internal sealed unsafe class TlbSet : IDisposable
 {
-    public const int SlotBits = 13;
+    public const int SlotBits = 14;
     public const int Slots = 1 << SlotBits;
     /// <summary>(linear >> 7) &amp; this is a slot's byte offset: 32-byte slots, 4096-byte pages.</summary>
     public const ulong OffsetMask = (Slots - 1) << 5;
