@@ -64,6 +64,24 @@ public sealed unsafe class TranslatorTests
         Assert.Equal(1275UL, machine.State->Gpr[3]);
     }
 
+    [Theory]
+    [InlineData(0UL)]
+    [InlineData(0xFFFF_FFFF_FFFF_FFFFUL)]
+    public void A_jump_to_the_first_or_last_address_is_only_the_guests_problem(ulong target)
+    {
+        using TestMachine machine = TestMachine.Long(new BlockTranslator(threshold: 1, codeBytes: 1 << 20));
+        machine.Memory.TryWrite(0, (byte)0xF4);
+
+        VpExit exit = machine.Run(64, a =>
+        {
+            a.mov(rax, target);
+            a.jmp(rax);
+        });
+
+        // HLT is at 0; a page fault without an IDT is a triple fault.
+        Assert.Equal(target == 0 ? VpExit.Halt : VpExit.Shutdown, exit);
+    }
+
     [Fact]
     public void An_event_stops_an_endless_chained_loop()
     {

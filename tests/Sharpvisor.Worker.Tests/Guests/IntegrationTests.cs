@@ -67,7 +67,7 @@ public sealed class IntegrationTests : IDisposable
     {
         GuestRun run = await GuestRun.BootAsync(
             KernelFlavour.Cloud,
-            "modprobe hv_vmbus; for d in /sys/bus/vmbus/devices/*; do echo \"DEVICE $(cat $d/class_id)\"; done",
+            "modprobe hv_vmbus; until [ $(ls /sys/bus/vmbus/devices | wc -l) -ge 2 ]; do usleep 20000; done; for d in /sys/bus/vmbus/devices/*; do echo \"DEVICE $(cat $d/class_id)\"; done",
             o => o with { Engine = EngineKind.Software, Services = IntegrationServices.Heartbeat, Console = ConsoleDevices.None },
             modules: ["hv_vmbus"]);
 

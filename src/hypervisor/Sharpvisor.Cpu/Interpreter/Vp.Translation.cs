@@ -103,7 +103,7 @@ internal sealed unsafe partial class Vp
         Block* block = (Block*)(op - 1);
         ulong rip = s->Gpr[17] + op->PageOffset;
         NativeJump* jump = _engine->NativeJumps + ((rip ^ (rip >> 12)) & (NativeJump.Entries - 1));
-        if (jump->Rip != rip && jump->Rip != 0)
+        if (jump->Rip != rip && jump->Key != ulong.MaxValue)
         {
             // The other way of the set: what is found here last goes first.
             _engine->NativeJumps[(jump - _engine->NativeJumps) ^ 1] = *jump;
@@ -116,11 +116,12 @@ internal sealed unsafe partial class Vp
         Mmu.RefillCode(rip);
     }
 
+    /// <summary>All ones: a key that no cached page has. Zeros would be one, a guest's jump to address 0 found an entry with them.</summary>
     private void ForgetNativeJumps()
     {
         if (_engine->NativeJumps != null)
         {
-            NativeMemory.Clear(_engine->NativeJumps, (nuint)(NativeJump.Entries * sizeof(NativeJump)));
+            NativeMemory.Fill(_engine->NativeJumps, (nuint)(NativeJump.Entries * sizeof(NativeJump)), byte.MaxValue);
         }
     }
 

@@ -32,7 +32,7 @@ internal unsafe struct NativeJump
     public const int Entries = 16384;
 
     public ulong Rip;
-    /// <summary>Of the page it was found on: see <see cref="CodeEntry.KeyOf"/>.</summary>
+    /// <summary>Of the page it was found on: see <see cref="CodeEntry.KeyOf"/>; all ones when the entry is empty.</summary>
     public ulong Key;
     public ulong PageBase;
     public byte* Native;
