@@ -83,10 +83,11 @@ public sealed class SyntheticNetworkTests
                 ip link set eth0 up; ip addr add 10.7.0.2/24 dev eth0
                 ping -c 1 10.7.0.1 >/dev/null && echo "round $i answered"
             done
-            (while :; do ping -c 1 -s 3000 10.7.0.1 >/dev/null; done) &
+            (while [ ! -e /tmp/quiet ]; do ping -c 1 -s 3000 10.7.0.1 >/dev/null; done) & pinging=$!
             echo ADD; until [ -e /sys/class/net/eth1 ]; do usleep 20000; done
             echo "SECOND $(cat /sys/class/net/eth1/address)"
             ip link set eth1 up; ip addr add 10.8.0.2/24 dev eth1; ping -c 2 -i 0.1 10.8.0.1
+            touch /tmp/quiet; wait $pinging
             echo REMOVE; while [ -e /sys/class/net/eth0 ]; do usleep 20000; done
             echo GONE
             """,
