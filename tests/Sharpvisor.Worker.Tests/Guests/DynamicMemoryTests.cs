@@ -20,7 +20,7 @@ public sealed class DynamicMemoryTests
         echo "GROWN $(total)"
         mount -t tmpfs -o size=200M tmpfs /mnt; busyboxes > /mnt/big; busyboxes | cmp - /mnt/big && echo INTACT
         umount /mnt; echo FREED
-        until [ $(total) -lt 400000 ]; do usleep 100000; done
+        until [ $(total) -lt 500000 ]; do usleep 100000; done
         echo "SHRUNK $(total)"
         until [ $(total) -gt 600000 ]; do usleep 100000; done
         cd /sys/bus/vmbus/drivers/hv_balloon; device=$(ls -d *-*); cd /
@@ -90,8 +90,9 @@ public sealed class DynamicMemoryTests
         Assert.InRange(grown - start, 400 << 10, 512 << 10);
         await console.WaitForAsync("FREED");
         long released = vm.Statistics.Snapshot()["balloon.released_pages"];
-        Assert.Equal(300 * MiB, await balloon.SetMemoryAsync(300 * MiB, Cancellation));
-        Assert.InRange(vm.Statistics.Snapshot()["balloon.released_pages"] - released, (400L << 20) / 4096, (468L << 20) / 4096);
+        // Not all it could spare: hv_balloon stops above a floor that depends on what its kernel takes.
+        Assert.Equal(450 * MiB, await balloon.SetMemoryAsync(450 * MiB, Cancellation));
+        Assert.InRange(vm.Statistics.Snapshot()["balloon.released_pages"] - released, (250L << 20) / 4096, (318L << 20) / 4096);
         await console.WaitForAsync("SHRUNK ");
         Assert.Equal(768 * MiB, await balloon.SetMemoryAsync(768 * MiB, Cancellation));
         await console.WaitForAsync("RELOADED");
