@@ -48,26 +48,9 @@ public sealed unsafe class LockstepTests
     {
         using var machine = new LockstepMachine();
 
-        Assert.Equal(VpExit.Halt, machine.Run(a =>
-        {
-            Label loop = a.CreateLabel();
-            Label patched = a.CreateLabel();
-            a.xor(ebx, ebx);
-            a.mov(ecx, 1);
-            a.Label(ref loop);
-            a.lea(rdi, __[patched]);
-            a.mov(__dword_ptr[rdi + 1], ecx);
-            a.jmp(patched);
-            a.nop();
-            a.Label(ref patched);
-            a.mov(edx, 0x7777_7777);
-            a.add(ebx, edx);
-            a.inc(ecx);
-            a.cmp(ecx, 51);
-            a.jne(loop);
-        }));
+        Assert.Equal(VpExit.Halt, machine.Run(SelfPatchingProgram.Assemble));
 
-        Assert.Equal(1275UL, machine.Engine.State->Gpr[3]);
+        Assert.Equal(SelfPatchingProgram.Sum, machine.Engine.State->Gpr[3]);
     }
 
     [Fact]

@@ -41,27 +41,9 @@ public sealed unsafe class TranslatorTests
     {
         using TestMachine machine = TestMachine.Long(new BlockTranslator(threshold: 1, codeBytes: 1 << 20));
 
-        // The loop's second half patches the immediate of its first instruction: the sum is 1 + 2 + … + 50.
-        Assert.Equal(VpExit.Halt, machine.Run(64, a =>
-        {
-            Label loop = a.CreateLabel();
-            Label patched = a.CreateLabel();
-            a.xor(ebx, ebx);
-            a.mov(ecx, 1);
-            a.Label(ref loop);
-            a.lea(rdi, __[patched]);
-            a.mov(__dword_ptr[rdi + 1], ecx);
-            a.jmp(patched);
-            a.nop();
-            a.Label(ref patched);
-            a.mov(edx, 0x7777_7777);
-            a.add(ebx, edx);
-            a.inc(ecx);
-            a.cmp(ecx, 51);
-            a.jne(loop);
-        }));
+        Assert.Equal(VpExit.Halt, machine.Run(64, SelfPatchingProgram.Assemble));
 
-        Assert.Equal(1275UL, machine.State->Gpr[3]);
+        Assert.Equal(SelfPatchingProgram.Sum, machine.State->Gpr[3]);
     }
 
     [Theory]
